@@ -1,0 +1,1 @@
+# Entries: run · test · bench · lint · build. People, README and CI use the same ones.

@@ -1,0 +1,135 @@
+package backend
+
+import (
+	"context"
+	"io"
+	"net"
+
+	"github.com/berth-ssh/berth/sshserver"
+)
+
+// Mode says how long a workload lives.
+type Mode string
+
+const (
+	// ModeConnection makes one workload for each connection; all of its
+	// sessions run there.
+	ModeConnection Mode = "connection"
+	// ModeSession makes one workload for each session.
+	ModeSession Mode = "session"
+)
+
+// Provider makes workloads. It is made for one connection; its methods may be
+// called at the same time.
+type Provider interface {
+	// Accepts says whether a program may be run at all, from configuration
+	// alone. It must not block. The error refuses the client's request.
+	Accepts(p Program) error
+
+	// Provision makes a workload and returns when programs can be started in
+	// it. If it fails it leaves nothing behind; what can't be removed at once
+	// it goes on to remove by itself. ctx ends when the client has left.
+	Provision(ctx context.Context, l Launch) (Workload, error)
+}
+
+// Launch describes what a workload is made for.
+type Launch struct {
+	Login Login
+	// Program is the one program that will be started, in ModeSession; nil in
+	// ModeConnection.
+	Program *Program
+	// Progress takes the steps of what takes long, to be shown to the user.
+	// Never nil; it does not block.
+	Progress func(step string)
+}
+
+// Login says who has logged in.
+type Login struct {
+	ConnectionID string
+	Username     string
+	Client       net.TCPAddr
+}
+
+// Workload is a place where programs run: a container.
+type Workload interface {
+	// Start starts a program and copies its streams until it has ended. In
+	// ModeSession it is called once, with the program of the Launch.
+	// ctx is for the start only.
+	Start(ctx context.Context, p Program, s Streams) (Execution, error)
+
+	// Done is closed when the workload has ended by itself, with all of its
+	// programs.
+	Done() <-chan struct{}
+
+	// Close ends the workload with all of its programs and removes it. It
+	// returns when that is done or can't be done before ctx ends. The caller
+	// closes each workload exactly once.
+	Close(ctx context.Context) error
+}
+
+// Execution is one running program.
+type Execution interface {
+	// Resize changes the size of the program's terminal.
+	Resize(ctx context.Context, size Size) error
+
+	// Signal delivers a signal by its RFC 4254 name to the program's process
+	// group. ErrNoSignals if this workload has no way to do it.
+	Signal(ctx context.Context, name string) error
+
+	// Wait returns how the program ended, after all of its output has been
+	// written to its streams. Called once. If ctx ends it returns ctx's
+	// cause.
+	Wait(ctx context.Context) (sshserver.ExitStatus, error)
+
+	// Close ends the program if it still runs (HUP and CONT, then TERM, then
+	// KILL, as far as the workload can signal), and frees what Start took.
+	// Called exactly once, also after Wait.
+	Close(ctx context.Context) error
+}
+
+// Streams are a program's standard streams. Nobody closes them: they end with
+// the channel that they belong to.
+type Streams struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// Kind says which request started a program.
+type Kind uint8
+
+const (
+	// KindShell is the user's shell.
+	KindShell Kind = iota
+	// KindExec is a command line.
+	KindExec
+	// KindSubsystem is a subsystem by its name.
+	KindSubsystem
+)
+
+// Program is what a session runs.
+type Program struct {
+	Kind Kind
+	// Command is the command line (KindExec) or the name (KindSubsystem).
+	Command string
+	// Env holds the client's variables, each name once, in the order in which
+	// they were first set. Names and values have been checked (see ValidEnv).
+	Env []EnvVar
+	// Terminal is nil if the client asked for none.
+	Terminal *Terminal
+}
+
+// EnvVar is one environment variable.
+type EnvVar struct{ Name, Value string }
+
+// Terminal describes the terminal that a client asked for.
+type Terminal struct {
+	// Type is the value for TERM.
+	Type string
+	Size Size
+	// Modes are the encoded terminal modes of RFC 4254 section 8.
+	Modes []byte
+}
+
+// Size of a terminal. Columns and Rows are characters, Width and Height pixels;
+// zero means unknown.
+type Size struct{ Columns, Rows, Width, Height uint32 }
