@@ -57,10 +57,6 @@ type Workload interface {
 	// ctx is for the start only.
 	Start(ctx context.Context, p Program, s Streams) (Execution, error)
 
-	// Done is closed when the workload has ended by itself, with all of its
-	// programs.
-	Done() <-chan struct{}
-
 	// Close ends the workload with all of its programs and removes it. It
 	// returns when that is done or can't be done before ctx ends. The caller
 	// closes each workload exactly once.
@@ -75,6 +71,10 @@ type Execution interface {
 	// Signal delivers a signal by its RFC 4254 name to the program's process
 	// group. ErrNoSignals if this workload has no way to do it.
 	Signal(ctx context.Context, name string) error
+
+	// Break does what a break does on a terminal with BRKINT: it interrupts
+	// what runs in the foreground. Only called for programs with a terminal.
+	Break(ctx context.Context) error
 
 	// Wait returns how the program ended, after all of its output has been
 	// written to its streams. Called once. If ctx ends it returns ctx's

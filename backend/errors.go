@@ -14,6 +14,10 @@ type Error struct {
 	User string
 	// Message says to an operator what failed and what to do about it.
 	Message string
+	// Exit is the exit code that the user's program is reported with; zero
+	// means 255, as ssh itself gives for what is not the program's own doing.
+	// 126 and 127 say that a program cannot be run or does not exist.
+	Exit uint32
 	// Err is the cause; may be nil.
 	Err error
 }

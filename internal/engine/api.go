@@ -29,6 +29,10 @@ type Info struct {
 	Architecture, OS string
 	// Podman tells whether it is Podman's compatible API.
 	Podman bool
+	// SizedTerminals tells whether terminals get their size when they are made
+	// (Docker from API 1.42 on, and Podman); otherwise they are 0×0 until they
+	// are resized.
+	SizedTerminals bool
 }
 
 // Image is what is needed of an image.
@@ -137,3 +141,5 @@ type ExitResult struct {
 	Exit Exit
 	Err  error
 }
+
+var _ api = (*Client)(nil)

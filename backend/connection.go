@@ -1,0 +1,285 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/berth-ssh/berth/sshserver"
+)
+
+// Options are what a Connection is made with.
+type Options struct {
+	Provider Provider
+	Mode     Mode
+	// CodePrefix stands before the codes of errors, for example "DOCKER_".
+	CodePrefix string
+	// Provision bounds making a workload. Zero means no bound: the provider
+	// bounds its own steps.
+	Provision time.Duration
+	// Start, Signal, Window and Stop bound starting a program, delivering a
+	// signal, resizing a terminal, and removing a workload. Zero means one
+	// minute.
+	Start, Signal, Window, Stop time.Duration
+	// HangupGrace is how long programs may take to end after each of HUP and
+	// TERM, once their channel is closed. Zero means two seconds.
+	HangupGrace time.Duration
+	// Logger must not be nil.
+	Logger *slog.Logger
+	// Release is called at the end of OnDisconnect; may be nil.
+	Release func()
+}
+
+// Connection serves one SSH connection with workloads of a Provider. It does
+// not authenticate anybody: all of the authentication methods answer
+// AuthResponseUnavailable, to be decided by a handler in front of it.
+type Connection struct {
+	options Options
+	login   Login
+	log     *slog.Logger
+
+	// ctx ends when the client has left. Everything that is done for the
+	// client hangs on it, but for removal.
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+
+	// work counts the goroutines of sessions and of provisioning.
+	work sync.WaitGroup
+
+	// shared is the workload of ModeConnection; set before sessions exist.
+	shared *sharedWorkload
+
+	mu       sync.Mutex // for memory only
+	sessions map[*session]struct{}
+	left     bool // OnDisconnect has begun; no session may start
+}
+
+var (
+	_ sshserver.NetworkConnectionHandler = (*Connection)(nil)
+	_ sshserver.SSHConnectionHandler     = (*Connection)(nil)
+	_ sshserver.SessionChannelHandler    = (*session)(nil)
+)
+
+// errClientLeft is the cause of what is cancelled at the end of a connection.
+var errClientLeft = errors.New("the client has left")
+
+// NewConnection makes the handler of one network connection. Its owner must
+// call OnDisconnect when the connection has ended.
+func NewConnection(client net.TCPAddr, connectionID string, o Options) *Connection {
+	minute := func(d *time.Duration) {
+		if *d <= 0 {
+			*d = time.Minute
+		}
+	}
+	minute(&o.Start)
+	minute(&o.Signal)
+	minute(&o.Window)
+	minute(&o.Stop)
+	if o.HangupGrace <= 0 {
+		o.HangupGrace = 2 * time.Second
+	}
+	// The handlers of package sshserver have no context: a connection's life
+	// begins here and ends with OnDisconnect.
+	ctx, cancel := context.WithCancelCause(context.Background())
+	return &Connection{
+		options:  o,
+		login:    Login{ConnectionID: connectionID, Client: client},
+		log:      o.Logger,
+		ctx:      ctx,
+		cancel:   cancel,
+		sessions: map[*session]struct{}{},
+	}
+}
+
+// OnAuthNone leaves the decision to others.
+func (c *Connection) OnAuthNone(string) (sshserver.AuthResponse, error) {
+	return sshserver.AuthResponseUnavailable, errNoAuthentication
+}
+
+// OnAuthPassword leaves the decision to others.
+func (c *Connection) OnAuthPassword(string, []byte) (sshserver.AuthResponse, error) {
+	return sshserver.AuthResponseUnavailable, errNoAuthentication
+}
+
+// OnAuthPubKey leaves the decision to others.
+func (c *Connection) OnAuthPubKey(string, string) (sshserver.AuthResponse, error) {
+	return sshserver.AuthResponseUnavailable, errNoAuthentication
+}
+
+// OnAuthKeyboardInteractive leaves the decision to others.
+func (c *Connection) OnAuthKeyboardInteractive(string, sshserver.Challenge) (sshserver.AuthResponse, error) {
+	return sshserver.AuthResponseUnavailable, errNoAuthentication
+}
+
+var errNoAuthentication = errors.New("this backend authenticates nobody: put an authenticator in front of it")
+
+// OnHandshakeFailed needs no action: nothing has been made yet.
+func (c *Connection) OnHandshakeFailed(error) {}
+
+// OnHandshakeSuccess begins to make the connection's workload, in
+// ModeConnection, and returns at once.
+func (c *Connection) OnHandshakeSuccess(username string) (sshserver.SSHConnectionHandler, error) {
+	c.login.Username = username
+	if c.options.Mode == ModeConnection {
+		s := newSharedWorkload()
+		c.shared = s
+		c.work.Go(func() {
+			s.settle(c.provision(c.ctx, Launch{Login: c.login, Progress: s.progress}))
+		})
+	}
+	return c, nil
+}
+
+// provision makes a workload within the time for it.
+func (c *Connection) provision(ctx context.Context, l Launch) (Workload, error) {
+	if c.options.Provision > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.options.Provision)
+		defer cancel()
+	}
+	return c.options.Provider.Provision(ctx, l)
+}
+
+// remove closes a workload with a context of its own: the one that it was made
+// with may have ended, and that is when removal matters most.
+func (c *Connection) remove(w Workload) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), c.options.Stop)
+	defer cancel()
+	if err := w.Close(ctx); err != nil {
+		c.log.Error("could not remove the container; it is left for the reaper", "error", err, "code", Code(err))
+	}
+}
+
+// OnUnsupportedGlobalRequest logs the request.
+func (c *Connection) OnUnsupportedGlobalRequest(_ uint64, requestType string, _ []byte) {
+	c.log.Debug("refused a global request of unknown type", "type", requestType)
+}
+
+// OnUnsupportedChannel logs the channel.
+func (c *Connection) OnUnsupportedChannel(_ uint64, channelType string, _ []byte) {
+	c.log.Debug("refused a channel of unknown type", "type", channelType)
+}
+
+// OnSessionChannel makes a session, in which nothing runs yet.
+func (c *Connection) OnSessionChannel(channelID uint64, _ []byte) (sshserver.SessionChannelHandler, error) {
+	ctx, cancel := context.WithCancelCause(c.ctx)
+	s := &session{
+		c:      c,
+		ctx:    ctx,
+		cancel: cancel,
+		log:    c.log.With("channel", channelID),
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left {
+		cancel(errClientLeft)
+		return nil, &sshserver.ChannelRejection{
+			Reason: sshserver.ConnectionFailed, Message: "The connection is closing.",
+		}
+	}
+	c.sessions[s] = struct{}{}
+	return s, nil
+}
+
+// OnShutdown sends TERM to all programs and returns. Those that go on are ended
+// when the server cuts the connection.
+func (c *Connection) OnShutdown(ctx context.Context) {
+	c.mu.Lock()
+	running := make([]*session, 0, len(c.sessions))
+	for s := range c.sessions {
+		running = append(running, s)
+	}
+	c.mu.Unlock()
+	c.log.Info("shutting down", "code", c.options.CodePrefix+"CONTAINER_SHUTTING_DOWN", "sessions", len(running))
+	var wg sync.WaitGroup
+	for _, s := range running {
+		wg.Go(func() { s.terminate(ctx) })
+	}
+	wg.Wait()
+}
+
+// OnDisconnect ends all programs and removes the workloads. It returns when
+// that is done, or has been given up after Options.Stop.
+func (c *Connection) OnDisconnect() {
+	c.mu.Lock()
+	c.left = true
+	c.mu.Unlock()
+	c.cancel(errClientLeft)
+	c.work.Wait()
+	if c.shared != nil {
+		if w := c.shared.workload; w != nil {
+			c.remove(w)
+		}
+	}
+	if c.options.Release != nil {
+		c.options.Release()
+	}
+}
+
+// fail is an error for the user and the log, with one of the codes that this
+// package gives out itself.
+func (c *Connection) fail(code, user string, err error) *Error {
+	return &Error{Code: c.options.CodePrefix + code, User: user, Err: err}
+}
+
+// sharedWorkload is the workload of a connection, or the error instead, which
+// any number of sessions wait for.
+type sharedWorkload struct {
+	ready    chan struct{}
+	workload Workload // set before ready is closed
+	err      error
+
+	mu       sync.Mutex // for memory only; watchers are called without it
+	last     string
+	watchers map[*notice]struct{}
+}
+
+func newSharedWorkload() *sharedWorkload {
+	return &sharedWorkload{ready: make(chan struct{}), watchers: map[*notice]struct{}{}}
+}
+
+func (s *sharedWorkload) settle(w Workload, err error) {
+	s.workload, s.err = w, err
+	close(s.ready)
+}
+
+// progress passes a step on to all sessions that wait.
+func (s *sharedWorkload) progress(step string) {
+	s.mu.Lock()
+	s.last = step
+	watchers := make([]*notice, 0, len(s.watchers))
+	for n := range s.watchers {
+		watchers = append(watchers, n)
+	}
+	s.mu.Unlock()
+	for _, n := range watchers {
+		n.post(step)
+	}
+}
+
+// wait returns the workload as soon as there is one, and meanwhile shows on n
+// what it is waiting for.
+func (s *sharedWorkload) wait(ctx context.Context, n *notice) (Workload, error) {
+	s.mu.Lock()
+	s.watchers[n] = struct{}{}
+	last := s.last
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.watchers, n)
+		s.mu.Unlock()
+	}()
+	if last != "" {
+		n.post(last)
+	}
+	select {
+	case <-s.ready:
+		return s.workload, s.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the container: %w", context.Cause(ctx))
+	}
+}

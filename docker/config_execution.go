@@ -1,0 +1,139 @@
+package docker
+
+import (
+	"errors"
+
+	"github.com/berth-ssh/berth/internal/settings"
+)
+
+// defaultAgentPath is where images with a guest agent carry it.
+const defaultAgentPath = "/usr/bin/containerssh-agent"
+
+// ExecutionConfig says which container to make, and how programs run in it.
+type ExecutionConfig struct {
+	// Launch is the container itself.
+	Launch LaunchConfig `json:",inline" yaml:",inline"`
+
+	// Mode is "connection" (one container for each SSH connection) or
+	// "session" (one for each session). Default: connection.
+	Mode ExecutionMode `json:"mode,omitempty" yaml:"mode,omitempty"`
+	// Agent says how programs run: "image" through the guest agent that the
+	// image carries at agentPath, "none" with the engine alone. Default: image.
+	Agent AgentMode `json:"agent,omitempty" yaml:"agent,omitempty"`
+	// IdleCommand keeps the container alive in connection mode. Default:
+	// /usr/bin/containerssh-agent wait-signal --signal INT --signal TERM.
+	IdleCommand []string `json:"idleCommand,omitempty" yaml:"idleCommand,omitempty"`
+	// ShellCommand is the user's shell; command lines are run by it with -c.
+	// Default: ["/bin/bash"].
+	ShellCommand []string `json:"shellCommand,omitempty" yaml:"shellCommand,omitempty"`
+	// AgentPath is the place of the guest agent in the image. Default:
+	// /usr/bin/containerssh-agent.
+	AgentPath string `json:"agentPath,omitempty" yaml:"agentPath,omitempty"`
+	// DisableAgent is the older way to say agent: none.
+	DisableAgent bool `json:"disableAgent,omitempty" yaml:"disableAgent,omitempty"`
+	// Subsystems maps the names of subsystems to programs in the image.
+	// Default: {"sftp": "/usr/lib/openssh/sftp-server"}.
+	Subsystems map[string]string `json:"subsystems,omitempty" yaml:"subsystems,omitempty"`
+	// ImagePullPolicy is "Always", "IfNotPresent" or "Never". Default:
+	// IfNotPresent.
+	ImagePullPolicy ImagePullPolicy `json:"imagePullPolicy,omitempty" yaml:"imagePullPolicy,omitempty"`
+
+	// disableCommand refuses exec requests; only NewDockerRun sets it.
+	disableCommand bool
+}
+
+// ExecutionMode says when a container is made.
+type ExecutionMode string
+
+const (
+	// ExecutionModeConnection makes one container per SSH connection.
+	ExecutionModeConnection ExecutionMode = "connection"
+	// ExecutionModeSession makes one container per session.
+	ExecutionModeSession ExecutionMode = "session"
+)
+
+// Validate refuses a mode that does not exist.
+func (m ExecutionMode) Validate() error {
+	return settings.OneOf(m, ExecutionModeConnection, ExecutionModeSession)
+}
+
+// AgentMode says how programs run in the container.
+type AgentMode string
+
+const (
+	// AgentImage runs programs through the guest agent found in the image.
+	AgentImage AgentMode = "image"
+	// AgentNone runs programs with the engine alone: no signals but to a
+	// container's own program, no forwarding.
+	AgentNone AgentMode = "none"
+)
+
+// Validate refuses a way to run programs that does not exist.
+func (m AgentMode) Validate() error {
+	return settings.OneOf(m, AgentImage, AgentNone)
+}
+
+// ImagePullPolicy says when an image is pulled.
+type ImagePullPolicy string
+
+const (
+	// ImagePullPolicyAlways pulls on every connection.
+	ImagePullPolicyAlways ImagePullPolicy = "Always"
+	// ImagePullPolicyIfNotPresent pulls when the image is not there.
+	ImagePullPolicyIfNotPresent ImagePullPolicy = "IfNotPresent"
+	// ImagePullPolicyNever pulls never; a missing image is an error at once.
+	ImagePullPolicyNever ImagePullPolicy = "Never"
+)
+
+// Validate refuses a policy that does not exist.
+func (p ImagePullPolicy) Validate() error {
+	return settings.OneOf(p, ImagePullPolicyAlways, ImagePullPolicyIfNotPresent, ImagePullPolicyNever)
+}
+
+// WithDefaults returns a copy in which everything that was not set has its
+// documented default. A command or a map that is empty but not nil was set: to
+// none.
+func (c ExecutionConfig) WithDefaults() ExecutionConfig {
+	if c.Mode == "" {
+		c.Mode = ExecutionModeConnection
+	}
+	if c.Agent == "" {
+		c.Agent = AgentImage
+		if c.DisableAgent {
+			c.Agent = AgentNone
+		}
+	}
+	if c.IdleCommand == nil {
+		c.IdleCommand = []string{defaultAgentPath, "wait-signal", "--signal", "INT", "--signal", "TERM"}
+	}
+	if c.ShellCommand == nil {
+		c.ShellCommand = []string{"/bin/bash"}
+	}
+	if c.AgentPath == "" {
+		c.AgentPath = defaultAgentPath
+	}
+	if c.Subsystems == nil {
+		c.Subsystems = map[string]string{"sftp": "/usr/lib/openssh/sftp-server"}
+	}
+	if c.ImagePullPolicy == "" {
+		c.ImagePullPolicy = ImagePullPolicyIfNotPresent
+	}
+	return c
+}
+
+// MarshalJSON leaves out what is not set, and writes the keys of Launch beside
+// the others.
+func (c ExecutionConfig) MarshalJSON() ([]byte, error) { return settings.MarshalJSON(c) }
+
+// UnmarshalJSON keeps what the text does not name.
+func (c *ExecutionConfig) UnmarshalJSON(data []byte) error { return settings.UnmarshalJSON(data, c) }
+
+// MarshalYAML works with goccy/go-yaml and gopkg.in/yaml.v3.
+func (c ExecutionConfig) MarshalYAML() (any, error) { return settings.Tree(c) }
+
+// UnmarshalYAML works with goccy/go-yaml and gopkg.in/yaml.v3.
+func (c *ExecutionConfig) UnmarshalYAML(unmarshal func(any) error) error {
+	return settings.UnmarshalYAML(unmarshal, c)
+}
+
+var errNoSubsystemProgram = errors.New("has no program; leave the entry out to refuse the subsystem")

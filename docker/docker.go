@@ -1,0 +1,204 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/berth-ssh/berth/backend"
+	"github.com/berth-ssh/berth/internal/engine"
+	"github.com/berth-ssh/berth/internal/guestimage"
+	"github.com/berth-ssh/berth/sshserver"
+)
+
+// Counter counts events; a Prometheus counter is one.
+type Counter interface{ Inc() }
+
+// New makes the handler of one network connection: programs run in containers
+// as config says. Missing settings have their defaults; what is wrong with
+// config is in the error. connectionID should be unique and is put on the
+// container's labels. A nil logger discards, nil counters count nothing;
+// requests counts calls to the engine, failures those that failed.
+//
+// The caller must call OnDisconnect on what is returned. All handlers with the
+// same connection settings share one client of the engine.
+func New(client net.TCPAddr, connectionID string, config Config, logger *slog.Logger, requests, failures Counter) (sshserver.NetworkConnectionHandler, error) {
+	config, err := complete(config)
+	if err != nil {
+		return nil, err
+	}
+	return newHandler(client, connectionID, config, logger, requests, failures, "")
+}
+
+// NewDockerRun is New for the configuration of the older "dockerrun" backend.
+//
+// Deprecated: use New. A warning with the code EDockerRun is logged.
+func NewDockerRun(client net.TCPAddr, connectionID string, config DockerRunConfig, logger *slog.Logger, requests, failures Counter) (sshserver.NetworkConnectionHandler, error) {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	logger.Warn("the dockerrun configuration is deprecated; write a docker one instead", "code", EDockerRun)
+	return New(client, connectionID, config.Config(), logger, requests, failures)
+}
+
+// complete fills in the defaults and validates.
+func complete(config Config) (Config, error) {
+	config = config.WithDefaults()
+	if err := config.Validate(); err != nil {
+		return Config{}, &backend.Error{
+			Code: EConfigError, User: UserMessageInitializeSSHSession,
+			Message: "the configuration of the docker backend is not usable", Err: err,
+		}
+	}
+	return config, nil
+}
+
+func newHandler(client net.TCPAddr, connectionID string, config Config, logger *slog.Logger, requests, failures Counter, instance string) (sshserver.NetworkConnectionHandler, error) {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	e, err := openEngine(config)
+	if err != nil {
+		return nil, err
+	}
+	if config.Execution.Agent == AgentNone {
+		logger.Debug("the guest agent is disabled: no signals reach programs in connection mode", "code", EGuestAgentDisabled)
+	}
+	p := &provider{
+		config: config, engine: e, log: logger, instance: instance,
+		requests: orNothing(requests), failures: orNothing(failures),
+	}
+	return backend.NewConnection(client, connectionID, backend.Options{
+		Provider:    p,
+		Mode:        backend.Mode(config.Execution.Mode),
+		CodePrefix:  codePrefix,
+		Start:       config.Timeouts.CommandStart,
+		Signal:      config.Timeouts.Signal,
+		Window:      config.Timeouts.Window,
+		Stop:        config.Timeouts.ContainerStop,
+		HangupGrace: hangupGrace,
+		Logger:      logger,
+		Release:     p.release,
+	}), nil
+}
+
+func openEngine(config Config) (*engine.Client, error) {
+	c := config.Connection
+	e, err := engine.Open(engine.Settings{
+		Host: c.Host, CACert: c.CaCert, Cert: c.Cert, Key: c.Key, Timeout: config.Timeouts.HTTP,
+	})
+	if err != nil {
+		return nil, &backend.Error{
+			Code: EConfigError, User: UserMessageInitializeSSHSession,
+			Message: "the engine's connection settings are not usable", Err: err,
+		}
+	}
+	return e, nil
+}
+
+type nothing struct{}
+
+func (nothing) Inc() {}
+
+func orNothing(c Counter) Counter {
+	if c == nil {
+		return nothing{}
+	}
+	return c
+}
+
+// Backend makes the handlers of a server's connections, all with one
+// configuration. Close it when the last of them has been disconnected.
+type Backend struct {
+	config   Config
+	engine   *engine.Client
+	log      *slog.Logger
+	instance string
+
+	requests, failures Counter
+}
+
+// Open reaches the engine, once, and checks the configuration but for the
+// image, which may be chosen later with UseGuestImage. instance names this
+// server on the labels of its containers, so that Reap can tell them from
+// those of other servers on the same engine. ctx bounds reaching the engine.
+func Open(ctx context.Context, config Config, instance string, logger *slog.Logger, requests, failures Counter) (*Backend, error) {
+	config = config.WithDefaults()
+	if err := config.Connection.Validate(); err != nil {
+		return nil, err
+	}
+	e, err := openEngine(config)
+	if err != nil {
+		return nil, err
+	}
+	info, err := e.Info(ctx)
+	if err != nil {
+		e.Close()
+		return nil, fmt.Errorf("the container engine at %s cannot be used: %w", config.Connection.Host, err)
+	}
+	logger.Debug("reached the engine", "host", config.Connection.Host, "api", info.APIVersion, "podman", info.Podman)
+	if config.Execution.Agent == AgentNone {
+		logger.Warn("the guest agent is disabled: no signals reach programs in connection mode", "code", EGuestAgentDisabled)
+	}
+	return &Backend{
+		config: config, engine: e, log: logger, instance: instance,
+		requests: orNothing(requests), failures: orNothing(failures),
+	}, nil
+}
+
+// UseGuestImage makes containers from Berth's own image, which is loaded into
+// the engine if it isn't there. To be called before Handler.
+func (b *Backend) UseGuestImage(ctx context.Context) (name string, err error) {
+	info, err := b.engine.Info(ctx)
+	if err != nil {
+		return "", err
+	}
+	name, err = guestimage.Ensure(ctx, b.engine, info.Architecture)
+	if err != nil {
+		return "", err
+	}
+	b.config.Execution = b.config.Execution.withImage(name)
+	return name, nil
+}
+
+// Handler makes the handler of one network connection.
+func (b *Backend) Handler(client net.TCPAddr, connectionID string) (sshserver.NetworkConnectionHandler, error) {
+	log := b.log.With("connection", connectionID, "remote", client.String())
+	return newHandler(client, connectionID, b.config, log, b.requests, b.failures, b.instance)
+}
+
+// Validate checks the whole configuration, after UseGuestImage where that is
+// wanted.
+func (b *Backend) Validate() error {
+	_, err := complete(b.config)
+	return err
+}
+
+// Reap removes the containers that an earlier run of the same instance has
+// left. No other server may be running under that name.
+func (b *Backend) Reap(ctx context.Context) (removed int, err error) {
+	left, err := b.engine.ListContainers(ctx, map[string]string{labelInstance: b.instance})
+	if err != nil {
+		return 0, err
+	}
+	for _, c := range left {
+		if err := b.engine.RemoveContainer(ctx, c.ID); err != nil {
+			return removed, err
+		}
+		removed++
+		b.log.Info("removed a container that an earlier run had left", "container", shortID(c.ID),
+			"code", MContainerRemoveSuccessful)
+	}
+	return removed, nil
+}
+
+// Close gives the engine's client back.
+func (b *Backend) Close() { b.engine.Close() }
+
+func shortID(id string) string {
+	if len(id) > 12 {
+		return id[:12]
+	}
+	return id
+}

@@ -1,0 +1,42 @@
+package docker
+
+import (
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/berth-ssh/berth/internal/settings"
+)
+
+// LaunchConfig describes the container with the Engine API's own structures.
+// Keys that they don't know are ignored. Their keys may be written as the API
+// has them in JSON, or as the Go fields in lower case.
+type LaunchConfig struct {
+	// ContainerConfig is the Engine API's container configuration; its image
+	// is required.
+	ContainerConfig *container.Config `json:"container,omitempty" yaml:"container,omitempty"`
+	// HostConfig is the part that depends on the engine's machine: mounts,
+	// limits, privileges.
+	HostConfig *container.HostConfig `json:"host,omitempty" yaml:"host,omitempty"`
+	// NetworkConfig connects the container to networks.
+	NetworkConfig *network.NetworkingConfig `json:"network,omitempty" yaml:"network,omitempty"`
+	// Platform chooses among the platforms of an image.
+	Platform *ocispec.Platform `json:"platform,omitempty" yaml:"platform,omitempty"`
+	// ContainerName is the container's name. With a name, only one container
+	// can exist at a time.
+	ContainerName string `json:"containername,omitempty" yaml:"containername,omitempty"`
+}
+
+// MarshalJSON leaves out what is not set.
+func (c LaunchConfig) MarshalJSON() ([]byte, error) { return settings.MarshalJSON(c) }
+
+// UnmarshalJSON keeps what the text does not name.
+func (c *LaunchConfig) UnmarshalJSON(data []byte) error { return settings.UnmarshalJSON(data, c) }
+
+// MarshalYAML works with goccy/go-yaml and gopkg.in/yaml.v3.
+func (c LaunchConfig) MarshalYAML() (any, error) { return settings.Tree(c) }
+
+// UnmarshalYAML works with goccy/go-yaml and gopkg.in/yaml.v3.
+func (c *LaunchConfig) UnmarshalYAML(unmarshal func(any) error) error {
+	return settings.UnmarshalYAML(unmarshal, c)
+}

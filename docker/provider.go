@@ -1,0 +1,175 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/berth-ssh/berth/backend"
+	"github.com/berth-ssh/berth/internal/engine"
+)
+
+const (
+	codePrefix = "DOCKER_"
+
+	// hangupGrace is how long a program may take to end after HUP, and then
+	// after TERM, before it is killed.
+	hangupGrace = 2 * time.Second
+)
+
+// provider makes the containers of one connection.
+type provider struct {
+	config             Config // complete; never changed
+	engine             *engine.Client
+	log                *slog.Logger
+	requests, failures Counter
+	// instance names the server on labels; empty for embedders.
+	instance string
+
+	// removals counts what is being removed in the background.
+	removals sync.WaitGroup
+}
+
+// release waits for removals in the background and gives the engine back.
+func (p *provider) release() {
+	p.removals.Wait()
+	p.engine.Close()
+}
+
+// step names an engine call for the log and for the user.
+type step struct {
+	begin, fail string // codes
+	name        string // what is done, for the log
+	user        string // what has failed, for the user
+}
+
+var (
+	stepPull = step{MImagePull, EFailedImagePull, "pull the image",
+		UserMessageInitializeSSHSession + " The image could not be fetched."}
+	stepInspectImage = step{MImageList, EFailedImageList, "look for the image",
+		UserMessageInitializeSSHSession + " The image could not be looked up."}
+	stepCreate = step{MContainerCreate, EFailedContainerCreate, "create the container",
+		UserMessageInitializeSSHSession + " The container could not be created."}
+	stepStart = step{MContainerStart, EFailedContainerStart, "start the container",
+		UserMessageInitializeSSHSession + " The container could not be started."}
+	stepAttach = step{MContainerAttach, EFailedContainerAttach, "attach to the container",
+		UserMessageInitializeSSHSession + " The container could not be attached to."}
+	stepStop = step{MContainerStop, EContainerStopFailed, "stop the container",
+		"The container could not be stopped."}
+	stepRemove = step{MContainerRemove, EFailedContainerRemove, "remove the container",
+		"The container could not be removed."}
+	stepKill = step{MContainerSignal, EFailedContainerSignal, "signal the container",
+		"The signal could not be delivered."}
+	stepExecCreate = step{MExecCreate, EFailedExecCreate, "create the execution",
+		"The program could not be started."}
+	stepExecAttach = step{MExecAttach, EFailedExecAttach, "start the execution",
+		"The program could not be started."}
+	stepExecSignal = step{MExecSignal, EFailedExecSignal, "signal the program",
+		"The signal could not be delivered."}
+	stepResize = step{MResizing, EFailedResize, "resize the terminal",
+		"The terminal's size could not be changed."}
+	stepExitCode = step{MExitCode, EFetchingExitCodeFailed, "fetch the exit code",
+		"The connection to the container was lost; it is not known how the program ended."}
+)
+
+// do makes an engine call: counted, logged, retried until ctx ends unless the
+// engine has given its last word, and with its failure made an error for the
+// log and the user.
+func (p *provider) do(ctx context.Context, s step, call func(context.Context) error) error {
+	p.log.Debug(s.name, "code", s.begin)
+	err := engine.Retry(ctx, func(ctx context.Context) error { return p.count(call(ctx)) })
+	if err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
+// once is do without retries, for calls that must not be made twice.
+func (p *provider) once(ctx context.Context, s step, call func(context.Context) error) error {
+	p.log.Debug(s.name, "code", s.begin)
+	if err := p.count(call(ctx)); err != nil {
+		return s.failed(err)
+	}
+	return nil
+}
+
+func (p *provider) count(err error) error {
+	p.requests.Inc()
+	if err != nil && !errors.Is(err, context.Canceled) {
+		p.failures.Inc()
+	}
+	return err
+}
+
+func (s step) failed(err error) *backend.Error {
+	user := s.user
+	if errors.Is(err, engine.ErrUnavailable) {
+		user += " The container engine does not answer; try again later."
+	}
+	return &backend.Error{Code: s.fail, User: user, Message: "could not " + s.name, Err: err}
+}
+
+// Accepts refuses subsystems that aren't configured, and in the form of
+// NewDockerRun all commands where they are disabled.
+func (p *provider) Accepts(program backend.Program) error {
+	switch program.Kind {
+	case backend.KindExec:
+		if p.config.Execution.disableCommand {
+			return &backend.Error{Code: EProgramExecutionDisabled, User: "Running commands is disabled on this server."}
+		}
+	case backend.KindSubsystem:
+		if _, ok := p.config.Execution.Subsystems[program.Command]; !ok {
+			return &backend.Error{
+				Code: ESubsystemNotSupported,
+				User: fmt.Sprintf("The subsystem %q is not supported.", program.Command),
+			}
+		}
+	}
+	return nil
+}
+
+// Provision makes the container: started in connection mode, and ready to be
+// attached to and started in session mode.
+func (p *provider) Provision(ctx context.Context, l backend.Launch) (backend.Workload, error) {
+	if p.config.Execution.ImagePullPolicy == ImagePullPolicyAlways {
+		if err := p.pull(ctx, l.Progress); err != nil {
+			return nil, err
+		}
+	}
+	c, err := p.create(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	if l.Program != nil {
+		return &sessionContainer{madeContainer: c}, nil
+	}
+	startCtx, cancel := context.WithTimeout(ctx, p.config.Timeouts.ContainerStart)
+	defer cancel()
+	if err := c.start(startCtx, l.Progress); err != nil {
+		c.discard(ctx)
+		return nil, err
+	}
+	return &connectionContainer{madeContainer: c}, nil
+}
+
+// retrying is call with a word to the waiting user after a failure that will
+// be tried again.
+func retrying(progress func(string), call func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		err := call(ctx)
+		if err != nil && !engine.Permanent(err) {
+			progress("the container engine has a problem; trying again")
+		}
+		return err
+	}
+}
+
+// consoleSizeAtStart says whether the engine makes a terminal with its size, or
+// has to be told right after the start.
+func (p *provider) consoleSizeAtStart(ctx context.Context) bool {
+	info, err := p.engine.Info(ctx) // known since the first call
+	return err == nil && info.SizedTerminals
+}

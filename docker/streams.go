@@ -1,0 +1,214 @@
+package docker
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+
+	"github.com/berth-ssh/berth/backend"
+	"github.com/berth-ssh/berth/internal/engine"
+	"github.com/berth-ssh/berth/sshserver"
+)
+
+// The characters of an engine's terminals. Engines take no terminal modes, so
+// that these are in force whatever the client has asked for.
+const (
+	charInterrupt = 0x03 // VINTR, ctrl-c
+	charEOF       = 0x04 // VEOF, ctrl-d
+)
+
+var inputBuffers = sync.Pool{New: func() any { return new([32 << 10]byte) }}
+
+// copyInput copies the client's input to the program until either ends. The end
+// of the client's input closes the program's: without a terminal by closing the
+// stream's sending half, with one by the character for it, since engines end
+// both directions when a terminal's stream is half closed.
+func copyInput(stream *engine.Stream, stdin io.Reader, terminal *backend.Terminal, log *slog.Logger) {
+	buf := inputBuffers.Get().(*[32 << 10]byte)
+	defer inputBuffers.Put(buf)
+	atLineStart := true
+	for {
+		n, err := stdin.Read(buf[:])
+		if n > 0 {
+			atLineStart = buf[n-1] == '\n' || buf[n-1] == '\r'
+			if _, err := stream.Write(buf[:n]); err != nil {
+				// A program may end, or close its input, before it has read all.
+				log.Debug("the program takes no more input", "error", err, "code", EFailedInputStream)
+				return
+			}
+		}
+		switch {
+		case err == nil:
+			continue
+		case !errors.Is(err, io.EOF):
+			return // the channel has been closed; that ends the program
+		case terminal == nil:
+			if err := stream.CloseWrite(); err != nil {
+				log.Debug("the program's input could not be closed", "error", err, "code", EFailedInputCloseWriting)
+			}
+		default:
+			eof := []byte{charEOF}
+			if !atLineStart {
+				eof = []byte{charEOF, charEOF} // the first one only ends the line
+			}
+			if _, err := stream.Write(eof); err != nil {
+				log.Debug("the program's input could not be ended", "error", err, "code", EFailedInputCloseWriting)
+			}
+		}
+		return
+	}
+}
+
+// writeBreak interrupts what runs in the foreground of a terminal.
+func writeBreak(stream *engine.Stream, terminal *backend.Terminal) error {
+	if terminal == nil {
+		return errors.New("a break needs a terminal")
+	}
+	_, err := stream.Write([]byte{charInterrupt})
+	return err
+}
+
+// maxPID is the highest process id of Linux.
+const maxPID = 1 << 22
+
+// runtimeFailure begins what an engine writes to the program's output when its
+// runtime could not start the program.
+var runtimeFailure = []byte("OCI runtime exec failed")
+
+// firstOutput is a program's standard output. It looks at its beginning, where
+// the agent puts the process id, and where engines put their failures.
+type firstOutput struct {
+	next     io.Writer
+	terminal bool // output has come through a terminal: LF has become CR LF
+	agent    bool // the process id comes first
+
+	settled bool   // the beginning has been seen; only used by Write
+	head    []byte // of an agent's output, until the process id is complete
+
+	failed bool    // what comes is the engine's word on a failure
+	said   limited // that word
+	id     int     // set before pid is closed
+	pid    chan struct{}
+}
+
+func (f *firstOutput) Write(p []byte) (int, error) {
+	all := len(p)
+	if !f.settled {
+		if f.agent {
+			p = f.readPID(p)
+		} else {
+			f.settled = true
+			f.failed = bytes.HasPrefix(p, runtimeFailure)
+			f.said.max = 4096
+		}
+	}
+	if f.failed {
+		return f.said.Write(p)
+	}
+	if len(p) > 0 {
+		if _, err := f.next.Write(p); err != nil {
+			return 0, err
+		}
+	}
+	return all, nil
+}
+
+// readPID takes the process id off the beginning: four bytes, little endian,
+// and returns what follows.
+func (f *firstOutput) readPID(p []byte) []byte {
+	for i, b := range p {
+		if n := len(f.head); f.terminal && b == '\n' && n > 0 && f.head[n-1] == '\r' {
+			f.head[n-1] = b // the terminal has put the CR there
+		} else {
+			f.head = append(f.head, b)
+		}
+		if len(f.head) < 4 || f.head[3] == '\r' {
+			continue
+		}
+		f.settled = true
+		id := binary.LittleEndian.Uint32(f.head)
+		if id == 0 || id > maxPID {
+			// Not the agent: words about why there is none.
+			f.failed = true
+			f.said = limited{max: 4096, text: f.head}
+			return p[i+1:]
+		}
+		f.id = int(id)
+		close(f.pid)
+		return p[i+1:]
+	}
+	return nil
+}
+
+// waitPID returns the process id in the container.
+func (f *firstOutput) waitPID(ctx context.Context) (int, error) {
+	select {
+	case <-f.pid:
+		return f.id, nil
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+// finish is called after the last Write, with the program's exit code, and
+// tells whether there was a program at all.
+func (f *firstOutput) finish(code int) error {
+	if f.agent && !f.failed && !f.settled && code != 0 {
+		f.failed, f.said.text = true, f.head
+	}
+	if !f.failed {
+		return nil
+	}
+	said := string(f.said.text)
+	if !f.agent {
+		exit := startFailure(said)
+		if exit == 0 || code != 126 && code != 127 {
+			// A program that talks like an engine.
+			_, err := io.WriteString(f.next, said)
+			return err
+		}
+		return &backend.Error{Code: EFailedExecAttach, User: cannotRun(exit), Exit: uint32(exit),
+			Message: "the engine could not start the program; see execution.shellCommand and execution.subsystems",
+			Err:     errors.New(said)}
+	}
+	return &backend.Error{Code: EFailedPIDRead, User: stepExecAttach.user + " The image has no working guest agent.",
+		Message: "the guest agent could not be run; set execution.agentPath to its place in the image, or execution.agent to none",
+		Err:     fmt.Errorf("exit code %d: %q", code, said)}
+}
+
+// limited keeps the first bytes of what is written to it.
+type limited struct {
+	max  int
+	text []byte
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if room := l.max - len(l.text); room > 0 {
+		l.text = append(l.text, p[:min(room, len(p))]...)
+	}
+	return len(p), nil
+}
+
+// exitStatus makes an exit status of an engine's exit code. Engines report a
+// program that was killed with 128 and the signal's number, and so do shells
+// for their children: only of a signal that was sent by this very session is
+// it sure that it was the program's end.
+func exitStatus(code int, sent []string) sshserver.ExitStatus {
+	for _, name := range sent {
+		if code == 128+signalNumbers[name] {
+			return sshserver.ExitStatus{Code: uint32(code), Signal: name}
+		}
+	}
+	return sshserver.ExitStatus{Code: uint32(code)}
+}
+
+// signalNumbers are Linux' numbers of the signals of RFC 4254.
+var signalNumbers = map[string]int{
+	"HUP": 1, "INT": 2, "QUIT": 3, "ILL": 4, "ABRT": 6, "FPE": 8, "KILL": 9,
+	"USR1": 10, "SEGV": 11, "USR2": 12, "PIPE": 13, "ALRM": 14, "TERM": 15,
+}

@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"context"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+)
+
+// CreateExec prepares a program in a running container and returns its id. A
+// container that does not run is an ErrConflict.
+func (c *Client) CreateExec(ctx context.Context, containerID string, s ExecSpec) (id string, err error) {
+	op := describe("prepare a program in container", containerID)
+	if err := checkID(op, "container", containerID); err != nil {
+		return "", err
+	}
+	if len(s.Cmd) == 0 {
+		return "", fail(op, ErrInvalid, "no command is given")
+	}
+	for _, variable := range s.Env {
+		// Podman refuses it, and Docker takes it for "unset".
+		if !strings.Contains(variable, "=") {
+			return "", fail(op, ErrInvalid, "the environment variable %q has no value", variable)
+		}
+	}
+	n, err := c.link.negotiate(ctx)
+	if err != nil {
+		return "", err
+	}
+	options := client.ExecCreateOptions{
+		User: s.User, TTY: s.TTY, Env: s.Env, WorkingDir: s.Dir, Cmd: s.Cmd,
+		AttachStdin: true, AttachStdout: true, AttachStderr: true,
+		DetachKeys: execDetachKeys,
+	}
+	if s.TTY && s.Columns > 0 && s.Rows > 0 && n.since(consoleSizeAPI) {
+		options.ConsoleSize = client.ConsoleSize{Height: uint(s.Rows), Width: uint(s.Columns)}
+	}
+	err = c.link.heavy(ctx, op, func(ctx context.Context, api *client.Client) error {
+		r, err := api.ExecCreate(ctx, containerID, options)
+		id = r.ID
+		return err
+	})
+	return id, err
+}
+
+// StartExec starts a program that CreateExec prepared with the same s, and
+// attaches to its streams.
+func (c *Client) StartExec(ctx context.Context, id string, s ExecSpec) (*Stream, error) {
+	op := describe("start program", id)
+	if err := checkID(op, "program", id); err != nil {
+		return nil, err
+	}
+	n, err := c.link.negotiate(ctx)
+	if err != nil {
+		return nil, err
+	}
+	body := execStart{ExecStartRequest: container.ExecStartRequest{Tty: s.TTY}}
+	query := url.Values{}
+	if s.TTY && s.Columns > 0 && s.Rows > 0 {
+		if n.since(consoleSizeAPI) {
+			body.ConsoleSize = &[2]uint{uint(s.Rows), uint(s.Columns)}
+		}
+		if n.info.Podman {
+			body.Height, body.Width = s.Rows, s.Columns
+			query.Set("h", strconv.FormatUint(uint64(s.Rows), 10))
+			query.Set("w", strconv.FormatUint(uint64(s.Columns), 10))
+		}
+	}
+	if err := c.link.places.take(ctx, op); err != nil {
+		return nil, err
+	}
+	defer c.link.places.free()
+	return c.link.hijack(ctx, op, n, "/exec/"+id+"/start", query, body, s.TTY)
+}
+
+// execStart is the request's body, with Podman's own names for the size.
+type execStart struct {
+	container.ExecStartRequest
+	Height uint32 `json:"h,omitempty"`
+	Width  uint32 `json:"w,omitempty"`
+}
+
+// InspectExec tells the state of a program. ExitCode means nothing while it is
+// Running.
+func (c *Client) InspectExec(ctx context.Context, id string) (ExecState, error) {
+	op := describe("inspect program", id)
+	if err := checkID(op, "program", id); err != nil {
+		return ExecState{}, err
+	}
+	var state ExecState
+	err := c.link.unary(ctx, op, 0, func(ctx context.Context, api *client.Client) error {
+		r, err := api.ExecInspect(ctx, id, client.ExecInspectOptions{})
+		state = ExecState{Running: r.Running, ExitCode: r.ExitCode, PID: r.PID}
+		return err
+	})
+	return state, err
+}
+
+// ResizeExec changes the size of a running program's terminal. Engines refuse
+// it before the program has started.
+func (c *Client) ResizeExec(ctx context.Context, id string, columns, rows uint32) error {
+	op := describe("resize program", id)
+	if err := checkID(op, "program", id); err != nil {
+		return err
+	}
+	return c.link.unary(ctx, op, 0, func(ctx context.Context, api *client.Client) error {
+		_, err := api.ExecResize(ctx, id, client.ExecResizeOptions{Width: uint(columns), Height: uint(rows)})
+		return err
+	})
+}

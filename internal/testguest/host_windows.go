@@ -1,0 +1,3 @@
+package testguest
+
+const defaultHost = "npipe:////./pipe/docker_engine"

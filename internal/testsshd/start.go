@@ -1,0 +1,156 @@
+package testsshd
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"os/user"
+	"sync"
+	"testing"
+
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/berth-ssh/berth/internal/engine"
+	"github.com/berth-ssh/berth/internal/testguest"
+)
+
+// Start runs this machine's sshd. The user is the one who runs the test; extra
+// are further lines of sshd_config, which come last and so win only over
+// defaults.
+func Start(t testing.TB, extra ...string) *Server {
+	t.Helper()
+	// sshd runs itself again for each connection and so wants its full path.
+	path, err := exec.LookPath("sshd")
+	if err != nil {
+		if path, err = exec.LookPath("/usr/sbin/sshd"); err != nil {
+			t.Fatal("sshd is not installed: run \"make setup\"")
+		}
+	}
+	me, err := user.Current()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if os.Getuid() == 0 {
+		// sshd insists on this directory, which only a boot makes.
+		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return start(t, me.Username, "", extra, func(_ context.Context, f files) (<-chan struct{}, error) {
+		var log safeBuffer
+		cmd := exec.Command(path, "-D", "-e", "-f", f.path(configFile))
+		cmd.Stderr = &log
+		if err := cmd.Start(); err != nil {
+			return nil, err
+		}
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			// Its exit is no news: it is killed below, or start finds out.
+			_ = cmd.Wait()
+		}()
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill()
+			<-ended
+			log.report(t)
+		})
+		return ended, nil
+	})
+}
+
+// seenAt is where a container finds the server's files.
+const seenAt = "/etc/berth-sshd"
+
+// lifeline runs sshd for as long as somebody holds the container's standard
+// input. The shell, as the first process, also reaps what sessions leave.
+const lifeline = `exec 3<&0
+/usr/sbin/sshd -D -e -f ` + seenAt + `/` + configFile + ` 3<&- & sshd=$!
+(cat <&3 >/dev/null; kill $sshd) &
+wait $sshd`
+
+// StartIn runs the sshd that an image holds at /usr/sbin/sshd (testguest.Debian
+// does) in a container on the machine's own network. The user is root, with
+// env (NAME=value) in the environment of all sessions.
+func StartIn(t testing.TB, image string, env []string, extra ...string) *Server {
+	t.Helper()
+	e, err := engine.Open(engine.Settings{Host: testguest.EngineHost()})
+	if err != nil {
+		t.Fatalf("no container engine (run \"make setup\"): %v", err)
+	}
+	t.Cleanup(e.Close)
+	if len(env) > 0 {
+		line := "SetEnv"
+		for _, v := range env {
+			line += ` "` + v + `"`
+		}
+		extra = append(extra, line)
+	}
+	return start(t, "root", seenAt, extra, func(ctx context.Context, f files) (<-chan struct{}, error) {
+		id, err := e.CreateContainer(ctx, engine.ContainerSpec{
+			Config: &container.Config{
+				Image: image, Cmd: []string{"/bin/sh", "-c", lifeline},
+				OpenStdin: true, StdinOnce: true, AttachStdin: true, AttachStdout: true, AttachStderr: true,
+				Labels: map[string]string{testguest.Label: "1"},
+			},
+			Host: &container.HostConfig{
+				AutoRemove:  true,
+				NetworkMode: "host",
+				Binds:       []string{f.dir + ":" + seenAt + ":ro"},
+				LogConfig:   container.LogConfig{Type: "none"},
+			},
+		})
+		if err != nil {
+			return nil, err
+		}
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+			defer cancel()
+			if err := e.RemoveContainer(ctx, id); err != nil {
+				t.Errorf("remove sshd's container: %v", err)
+			}
+		})
+		// The stream is also the container's lifeline.
+		stream, err := e.AttachContainer(ctx, id, false)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.StartContainer(ctx, id); err != nil {
+			return nil, errors.Join(err, stream.Close())
+		}
+		var log safeBuffer
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			_, _ = io.Copy(&log, stream)
+		}()
+		t.Cleanup(func() {
+			stream.Close()
+			<-ended
+			log.report(t)
+		})
+		return ended, nil
+	})
+}
+
+// safeBuffer holds a server's log until the test is known to have failed.
+type safeBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+func (s *safeBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safeBuffer) report(t testing.TB) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.Failed() && s.b.Len() > 0 {
+		t.Logf("sshd's log:\n%s", s.b.String())
+	}
+}

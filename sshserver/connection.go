@@ -1,0 +1,325 @@
+package sshserver
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// refusalTimeout is how long a client has to read why it is being sent away.
+const refusalTimeout = 10 * time.Second
+
+// connection is one network connection, from its accept to its OnDisconnect.
+type connection struct {
+	// Immutable.
+	settings *settings
+	id       string
+	net      *transport
+	log      *slog.Logger // without the user, who is not known yet
+
+	// done is closed by the Server when serve has returned.
+	done chan struct{}
+
+	// tasks are the goroutines that call handlers; OnDisconnect waits for them.
+	// Only serve and its tasks start tasks.
+	tasks sync.WaitGroup
+
+	// mu guards what follows. It is held for memory only.
+	mu      sync.Mutex
+	handler NetworkConnectionHandler // nil until OnNetworkConnection has returned
+	// draining is set by shutdown: no more channels, and the end with the last.
+	draining bool
+	// lastSession is set when the client wants no more sessions.
+	lastSession bool
+	// channels counts the channels from their request until after OnClose.
+	channels int
+	// shutdowns counts the calls of OnShutdown that run; ended says that there
+	// will be no more.
+	shutdowns sync.WaitGroup
+	ended     bool
+}
+
+func newConnection(netConn net.Conn, settings *settings) *connection {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	c := &connection{
+		settings: settings,
+		id:       hex.EncodeToString(id[:]),
+		net:      newTransport(netConn),
+		done:     make(chan struct{}),
+	}
+	c.log = settings.log.With("connection", c.id, "remote", remoteName(netConn))
+	return c
+}
+
+// serve is the life of the connection.
+func (c *connection) serve() {
+	defer c.cut()
+
+	var handler NetworkConnectionHandler
+	var err error
+	ok := c.call(c.log, "OnNetworkConnection", func() {
+		handler, err = c.settings.handler.OnNetworkConnection(tcpAddr(c.net.RemoteAddr()), c.id)
+	})
+	if !ok {
+		return
+	}
+	if err != nil {
+		c.log.Info("connection refused", "error", err)
+		return
+	}
+	c.log.Debug("connected")
+	c.mu.Lock()
+	c.handler = handler
+	c.mu.Unlock()
+
+	c.serveHandler(handler)
+
+	c.cut()
+	c.tasks.Wait()
+	c.mu.Lock()
+	c.ended = true
+	c.mu.Unlock()
+	c.call(c.log, "OnDisconnect", handler.OnDisconnect)
+	c.shutdowns.Wait()
+}
+
+// serveHandler is what happens between OnNetworkConnection and OnDisconnect.
+func (c *connection) serveHandler(handler NetworkConnectionHandler) {
+	conn, channels, requests, err := c.handshake(handler)
+	if err != nil {
+		c.log.Info("no login", "error", err)
+		c.call(c.log, "OnHandshakeFailed", func() { handler.OnHandshakeFailed(err) })
+		return
+	}
+	log := c.log.With("user", conn.User())
+	log.Info("logged in", "client", string(conn.ClientVersion()))
+
+	if c.settings.keepAliveInterval > 0 {
+		stop := make(chan struct{})
+		defer close(stop)
+		c.tasks.Go(func() { c.keepAlive(conn, log, stop) })
+	}
+
+	var login SSHConnectionHandler
+	var refusal error
+	ok := c.call(log, "OnHandshakeSuccess", func() {
+		login, refusal = handler.OnHandshakeSuccess(conn.User())
+	})
+	if !ok || refusal != nil {
+		if ok {
+			log.Warn("connection refused after the login", "error", refusal)
+		}
+		c.refuse(refusal, channels, requests)
+		return
+	}
+
+	c.tasks.Go(func() { c.serveRequests(login, log, requests) })
+	c.serveChannels(login, log, channels)
+	log.Info("disconnected", "reason", conn.Wait())
+}
+
+// handshake runs the key exchange and the login, within a deadline.
+func (c *connection) handshake(handler NetworkConnectionHandler) (
+	conn *ssh.ServerConn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request, err error,
+) {
+	timeout := c.settings.handshakeTimeout
+	if timeout > 0 {
+		if err := c.net.SetDeadline(time.Now().Add(timeout)); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	config := c.settings.protocol
+	c.offer(&config, handler)
+	ok := c.call(c.log, "authentication", func() {
+		conn, channels, requests, err = ssh.NewServerConn(c.net, &config)
+	})
+	switch {
+	case !ok:
+		return nil, nil, nil, errors.New("the authentication failed inside the server")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, nil, nil, fmt.Errorf("no login within %v: %w", timeout, err)
+	case err != nil:
+		return nil, nil, nil, err
+	}
+	if timeout > 0 {
+		// A failure means that the connection is gone, which the next read
+		// finds out.
+		_ = c.net.SetDeadline(time.Time{})
+	}
+	return conn, channels, requests, nil
+}
+
+// refuse sends away a client that has logged in. A message for the user is the
+// answer to the first session; without one, the connection just ends.
+func (c *connection) refuse(reason error, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
+	c.tasks.Go(func() { ssh.DiscardRequests(requests) })
+	var message UserMessage
+	if errors.As(reason, &message) {
+		timer := time.AfterFunc(refusalTimeout, c.cut)
+		defer timer.Stop()
+	} else {
+		c.cut()
+	}
+	for ch := range channels {
+		if message == nil {
+			_ = ch.Reject(ssh.ConnectionFailed, "")
+			continue
+		}
+		// OpenSSH shows the words to the user and leaves.
+		_ = ch.Reject(ssh.ConnectionFailed, message.UserMessage())
+	}
+}
+
+// serveRequests answers global requests.
+func (c *connection) serveRequests(login SSHConnectionHandler, log *slog.Logger, requests <-chan *ssh.Request) {
+	var id uint64
+	for req := range requests {
+		switch req.Type {
+		case requestKeepAlive:
+			_ = req.Reply(true, nil)
+		case requestNoMoreSessions:
+			c.mu.Lock()
+			c.lastSession = true
+			c.mu.Unlock()
+			_ = req.Reply(true, nil)
+		default:
+			_ = req.Reply(false, nil)
+			log.Debug("global request refused: unknown type", "type", req.Type)
+			c.call(log, "OnUnsupportedGlobalRequest", func() {
+				login.OnUnsupportedGlobalRequest(id, req.Type, req.Payload)
+			})
+		}
+		id++
+	}
+}
+
+// serveChannels serves each channel in a goroutine of its own, until the
+// connection ends.
+func (c *connection) serveChannels(login SSHConnectionHandler, log *slog.Logger, channels <-chan ssh.NewChannel) {
+	var next uint64
+	for ch := range channels {
+		id := next
+		next++
+		if ch.ChannelType() != channelSession {
+			_ = ch.Reject(ssh.UnknownChannelType, "this server does not know channels of this type")
+			log.Debug("channel refused: unknown type", "type", ch.ChannelType())
+			c.call(log, "OnUnsupportedChannel", func() {
+				login.OnUnsupportedChannel(id, ch.ChannelType(), ch.ExtraData())
+			})
+			continue
+		}
+		if reason, words := c.addChannel(); words != "" {
+			log.Info("session refused: "+words, "limit", c.settings.maxChannels)
+			_ = ch.Reject(reason, words)
+			continue
+		}
+		c.tasks.Go(func() {
+			defer c.removeChannel()
+			c.serveSession(login, log.With("channel", id), id, ch)
+		})
+	}
+}
+
+// addChannel counts a new session, or says why there can't be one.
+func (c *connection) addChannel() (ssh.RejectionReason, string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch limit := c.settings.maxChannels; {
+	case c.draining:
+		return ssh.ResourceShortage, "the server is shutting down"
+	case c.lastSession:
+		return ssh.Prohibited, "the client asked for no more sessions"
+	case limit >= 0 && c.channels >= limit:
+		return ssh.ResourceShortage, "too many sessions on this connection"
+	}
+	c.channels++
+	return 0, ""
+}
+
+// removeChannel uncounts a session. It closes the connection after the last one
+// of a shutdown.
+func (c *connection) removeChannel() {
+	c.mu.Lock()
+	c.channels--
+	last := c.draining && c.channels == 0
+	c.mu.Unlock()
+	if last {
+		c.cut()
+	}
+}
+
+// shutdown begins the graceful end of the connection.
+func (c *connection) shutdown(ctx context.Context) {
+	c.mu.Lock()
+	c.draining = true
+	idle := c.channels == 0
+	handler := c.handler
+	if c.ended {
+		handler = nil
+	}
+	if handler != nil {
+		c.shutdowns.Add(1)
+	}
+	c.mu.Unlock()
+
+	if handler != nil {
+		go func() {
+			defer c.shutdowns.Done()
+			c.call(c.log, "OnShutdown", func() { handler.OnShutdown(ctx) })
+		}()
+	}
+	if idle {
+		c.cut()
+	}
+}
+
+// cut closes the network connection; everything else follows from that.
+func (c *connection) cut() { _ = c.net.Close() }
+
+// call calls a handler. A panic there ends this connection and not the server:
+// nothing that a client sends may do that.
+func (c *connection) call(log *slog.Logger, what string, f func()) (ok bool) {
+	defer func() {
+		if ok {
+			return
+		}
+		log.Error("panic in a handler; the connection is closed",
+			"handler", what, "panic", recover(), "stack", string(debug.Stack()))
+		c.cut()
+	}()
+	f()
+	return true
+}
+
+func remoteName(conn net.Conn) string {
+	if addr := conn.RemoteAddr(); addr != nil {
+		return addr.String()
+	}
+	return ""
+}
+
+// tcpAddr is addr as handlers want it; zero for what is no TCP address, such
+// as that of a unix socket.
+func tcpAddr(addr net.Addr) net.TCPAddr {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp != nil {
+		return *tcp
+	}
+	if addr != nil {
+		if parsed, err := netip.ParseAddrPort(addr.String()); err == nil {
+			return *net.TCPAddrFromAddrPort(parsed)
+		}
+	}
+	return net.TCPAddr{}
+}

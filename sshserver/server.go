@@ -1,0 +1,425 @@
+package sshserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// ErrServerClosed is what Serve and ListenAndServe return after Shutdown or
+// Close.
+var ErrServerClosed = errors.New("sshserver: server closed")
+
+// The defaults of the fields of a Server.
+const (
+	DefaultAddr              = ":22"
+	DefaultServerVersion     = "SSH-2.0-Berth"
+	DefaultMaxAuthTries      = 6
+	DefaultHandshakeTimeout  = 2 * time.Minute
+	DefaultKeepAliveInterval = 30 * time.Second
+	DefaultKeepAliveCountMax = 3
+	DefaultMaxConnections    = 4096
+	DefaultMaxChannels       = 32
+	DefaultDisconnectTimeout = 30 * time.Second
+)
+
+// Server is an SSH server. Handler and HostKeys are required; the zero value of
+// every other field is its default. The fields must not change once Serve has
+// been called. A Server can't be used again after Shutdown or Close.
+type Server struct {
+	// Addr is the TCP address for ListenAndServe, host:port. Empty means
+	// ":22" (RFC 4253 section 4.1).
+	Addr string
+
+	// Handler is told of every connection. Required.
+	Handler Handler
+
+	// HostKeys prove to clients who the server is, at most one key of each
+	// type. At least one is required. RSA keys sign with SHA-2 only and have
+	// 2048 bits or more. See LoadHostKeys and LoadOrCreateHostKey.
+	HostKeys []ssh.Signer
+
+	// AuthMethods are the ways to log in that clients are offered: "none",
+	// "password", "publickey", "keyboard-interactive". Nil means publickey.
+	AuthMethods []string
+
+	// Banner is shown to the user before the login (RFC 4252 section 5.4).
+	// Empty means none. A missing line end is added.
+	Banner string
+
+	// ServerVersion is the identification string that is sent first (RFC 4253
+	// section 4.2). Empty means "SSH-2.0-Berth".
+	ServerVersion string
+
+	// Algorithms are the algorithms that are offered. Each nil list means the
+	// default of that list, see DefaultAlgorithms.
+	Algorithms Algorithms
+
+	// MaxAuthTries is how many attempts to log in may fail before the
+	// connection is cut. A refused public key counts; a client's first "none"
+	// does not. Zero means 6; negative means no limit but the library's of 128
+	// attempts of any outcome.
+	MaxAuthTries int
+
+	// HandshakeTimeout is the time from accepting a connection to the end of
+	// the login, prompts to the user included. Zero means two minutes, as with
+	// OpenSSH; negative means no limit.
+	HandshakeTimeout time.Duration
+
+	// KeepAliveInterval is the time without a byte from the client after which
+	// the client is asked for a sign of life. Zero means 30 seconds; negative
+	// means never: then a client that vanished without a word is noticed only
+	// when TCP gives up, which can take hours.
+	KeepAliveInterval time.Duration
+
+	// KeepAliveCountMax is how many intervals in a row may pass in silence
+	// after the first question before the connection is cut. Zero means 3, so
+	// that a vanished client is gone after two minutes.
+	KeepAliveCountMax int
+
+	// MaxConnections bounds the connections of all clients together, those in
+	// the handshake included. Further ones are closed as soon as they are
+	// accepted. Zero means 4096; negative means no limit.
+	MaxConnections int
+
+	// MaxChannels bounds the open channels of one connection; further ones are
+	// refused with "resource shortage". Up to 2 MiB of input that nobody reads
+	// are kept for each channel, so this bounds memory too. Zero means 32,
+	// since people share one connection for many sessions; negative means no
+	// limit.
+	MaxChannels int
+
+	// DisconnectTimeout bounds how long Shutdown waits for OnDisconnect of the
+	// connections that it had to cut. Zero means 30 seconds.
+	DisconnectTimeout time.Duration
+
+	// Logger takes the server's log lines, with the connection's id and remote
+	// address, and the user after the login. Nil means none.
+	Logger *slog.Logger
+
+	// mu guards what follows. It is held for memory only.
+	mu          sync.Mutex
+	closed      bool
+	listeners   map[*net.Listener]struct{}
+	connections map[*connection]struct{}
+}
+
+// ListenAndServe listens on Addr and calls Serve.
+func (s *Server) ListenAndServe() error {
+	if s.isClosed() {
+		return ErrServerClosed
+	}
+	addr := s.Addr
+	if addr == "" {
+		addr = DefaultAddr
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("sshserver: %w", err)
+	}
+	return s.Serve(l)
+}
+
+// Serve accepts connections from l and serves each in goroutines of its own,
+// until Shutdown or Close; then it returns ErrServerClosed. It returns any
+// other error when the Server's fields don't make sense, or when l fails for
+// good: running out of file descriptors is waited out. Serve closes l. It may
+// be called for several listeners.
+func (s *Server) Serve(l net.Listener) error {
+	// A listener need not be comparable, its address is.
+	key := &l
+	defer func() { _ = l.Close() }()
+
+	settings, err := s.settings()
+	if err != nil {
+		return err
+	}
+	if !s.addListener(key) {
+		return ErrServerClosed
+	}
+	defer s.removeListener(key)
+
+	const maxPause = time.Second
+	var pause time.Duration
+	for {
+		netConn, err := l.Accept()
+		if err != nil {
+			if s.isClosed() {
+				return ErrServerClosed
+			}
+			var temporary interface{ Temporary() bool }
+			if !errors.As(err, &temporary) || !temporary.Temporary() {
+				return fmt.Errorf("sshserver: accept: %w", err)
+			}
+			// Out of file descriptors, most likely: connections that end will
+			// free some.
+			pause = min(max(2*pause, 5*time.Millisecond), maxPause)
+			settings.log.Warn("can't accept a connection, trying again", "error", err, "pause", pause)
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		s.start(netConn, settings)
+	}
+}
+
+// start serves a connection in a goroutine of its own, or closes it.
+func (s *Server) start(netConn net.Conn, settings *settings) {
+	c := newConnection(netConn, settings)
+
+	s.mu.Lock()
+	closed := s.closed
+	full := settings.maxConnections >= 0 && len(s.connections) >= settings.maxConnections
+	if !closed && !full {
+		if s.connections == nil {
+			s.connections = make(map[*connection]struct{})
+		}
+		s.connections[c] = struct{}{}
+	}
+	s.mu.Unlock()
+
+	if closed || full {
+		if full {
+			c.log.Warn("connection refused: too many connections", "limit", settings.maxConnections)
+		}
+		_ = netConn.Close()
+		return
+	}
+	go func() {
+		defer s.removeConnection(c)
+		c.serve()
+	}()
+}
+
+// Shutdown ends the server gracefully. New connections and channels are
+// refused, connections without a channel are closed, and every connection's
+// OnShutdown is called in a goroutine of its own, so that programs end; a
+// connection is closed when its last channel has closed. When ctx ends before
+// that, the remaining connections are cut. Shutdown returns when every
+// OnDisconnect has returned.
+//
+// The error is nil if all connections ended by themselves, or ctx's cause if
+// some were cut. When an OnDisconnect takes longer than DisconnectTimeout after
+// the cut, Shutdown stops waiting and the error says so.
+func (s *Server) Shutdown(ctx context.Context) error {
+	connections := s.close()
+	for _, c := range connections {
+		c.shutdown(ctx)
+	}
+	for _, c := range connections {
+		select {
+		case <-c.done:
+			continue
+		case <-ctx.Done():
+		}
+		return s.cut(ctx, connections)
+	}
+	return nil
+}
+
+// cut closes connections and waits for their ends, for a limited time.
+func (s *Server) cut(ctx context.Context, connections []*connection) error {
+	timeout := s.DisconnectTimeout
+	if timeout == 0 {
+		timeout = DefaultDisconnectTimeout
+	}
+	for _, c := range connections {
+		c.cut()
+	}
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for _, c := range connections {
+		select {
+		case <-c.done:
+		case <-timer.C:
+			left := 0
+			for _, c := range connections {
+				select {
+				case <-c.done:
+				default:
+					left++
+				}
+			}
+			return fmt.Errorf("sshserver: %d connections had not finished %v after they were cut: %w",
+				left, timeout, context.Cause(ctx))
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// Close ends the server at once: listeners and connections are closed. It does
+// not wait for the handlers, which hear of it through OnClose and OnDisconnect.
+func (s *Server) Close() error {
+	for _, c := range s.close() {
+		c.cut()
+	}
+	return nil
+}
+
+// close closes the listeners, marks the server as closed, and returns the
+// connections that are left. No connection is added after that.
+func (s *Server) close() []*connection {
+	s.mu.Lock()
+	s.closed = true
+	var listeners []*net.Listener
+	for l := range s.listeners {
+		listeners = append(listeners, l)
+	}
+	var connections []*connection
+	for c := range s.connections {
+		connections = append(connections, c)
+	}
+	s.mu.Unlock()
+
+	for _, l := range listeners {
+		_ = (*l).Close()
+	}
+	return connections
+}
+
+func (s *Server) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+func (s *Server) addListener(l *net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	if s.listeners == nil {
+		s.listeners = make(map[*net.Listener]struct{})
+	}
+	s.listeners[l] = struct{}{}
+	return true
+}
+
+func (s *Server) removeListener(l *net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, l)
+}
+
+func (s *Server) removeConnection(c *connection) {
+	s.mu.Lock()
+	delete(s.connections, c)
+	s.mu.Unlock()
+	close(c.done)
+}
+
+// settings are the fields of a Server, checked and with their defaults filled
+// in. They never change.
+type settings struct {
+	handler           Handler
+	protocol          ssh.ServerConfig // without callbacks
+	authMethods       []string
+	handshakeTimeout  time.Duration // zero means none
+	keepAliveInterval time.Duration // zero means none
+	keepAliveCountMax int
+	maxConnections    int // negative means no limit
+	maxChannels       int // negative means no limit
+	log               *slog.Logger
+}
+
+// Validate says what is wrong with the fields of a Server, in words for the
+// person who set them. Serve calls it.
+func (s *Server) Validate() error {
+	_, err := s.settings()
+	return err
+}
+
+func (s *Server) settings() (*settings, error) {
+	if s.Handler == nil {
+		return nil, errors.New("sshserver: the Server has no Handler")
+	}
+	if err := s.Algorithms.Validate(); err != nil {
+		return nil, fmt.Errorf("sshserver: %w", err)
+	}
+	algorithms := s.Algorithms.withDefaults()
+	keys, err := hostKeys(s.HostKeys, algorithms.HostKeys)
+	if err != nil {
+		return nil, fmt.Errorf("sshserver: %w", err)
+	}
+	methods, err := authMethods(s.AuthMethods)
+	if err != nil {
+		return nil, fmt.Errorf("sshserver: %w", err)
+	}
+	version := s.ServerVersion
+	if version == "" {
+		version = DefaultServerVersion
+	}
+	if err := validVersion(version); err != nil {
+		return nil, fmt.Errorf("sshserver: %w", err)
+	}
+
+	v := &settings{
+		handler: s.Handler,
+		protocol: ssh.ServerConfig{
+			Config: ssh.Config{
+				KeyExchanges: algorithms.KeyExchanges,
+				Ciphers:      algorithms.Ciphers,
+				MACs:         algorithms.MACs,
+			},
+			PublicKeyAuthAlgorithms: algorithms.PublicKeys,
+			MaxAuthTries:            orDefault(s.MaxAuthTries, DefaultMaxAuthTries),
+			ServerVersion:           version,
+		},
+		authMethods:       methods,
+		handshakeTimeout:  max(0, orDefault(s.HandshakeTimeout, DefaultHandshakeTimeout)),
+		keepAliveInterval: max(0, orDefault(s.KeepAliveInterval, DefaultKeepAliveInterval)),
+		keepAliveCountMax: max(1, orDefault(s.KeepAliveCountMax, DefaultKeepAliveCountMax)),
+		maxConnections:    orDefault(s.MaxConnections, DefaultMaxConnections),
+		maxChannels:       orDefault(s.MaxChannels, DefaultMaxChannels),
+		log:               s.Logger,
+	}
+	for _, key := range keys {
+		v.protocol.AddHostKey(key)
+	}
+	if banner := bannerText(s.Banner); banner != "" {
+		v.protocol.BannerCallback = func(ssh.ConnMetadata) string { return banner }
+	}
+	if v.log == nil {
+		v.log = slog.New(slog.DiscardHandler)
+	}
+	return v, nil
+}
+
+func orDefault[T comparable](value, def T) T {
+	var zero T
+	if value == zero {
+		return def
+	}
+	return value
+}
+
+// validVersion checks an identification string (RFC 4253 section 4.2).
+func validVersion(version string) error {
+	const prefix = "SSH-2.0-"
+	switch {
+	case len(version) <= len(prefix) || version[:len(prefix)] != prefix:
+		return fmt.Errorf("server version %q does not begin with %q and a name", version, prefix)
+	case len(version) > 253:
+		return fmt.Errorf("server version is %d bytes long; 253 is the limit", len(version))
+	case slices.ContainsFunc([]byte(version), func(b byte) bool { return b < ' ' || b > '~' }):
+		return fmt.Errorf("server version %q holds characters that are not printable ASCII", version)
+	}
+	return nil
+}
+
+// bannerText ends a banner with a line end, so that what follows starts on a
+// line of its own.
+func bannerText(banner string) string {
+	if banner == "" || banner[len(banner)-1] == '\n' {
+		return banner
+	}
+	return banner + "\r\n"
+}

@@ -1,0 +1,332 @@
+package sshserver
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// The requests of one channel that wait for a slow handler are bounded, in
+// number and in bytes; a client that sends more has its channel closed.
+const (
+	maxWaitingRequests = 1024
+	maxWaitingBytes    = 1 << 20
+)
+
+// notStartedCode is the exit code of a session whose program was refused with a
+// message for the user. 255 is what ssh itself exits with when something other
+// than the program has failed.
+const notStartedCode = 255
+
+// session is one session channel.
+type session struct {
+	// Immutable.
+	connection *connection
+	log        *slog.Logger
+	channel    ssh.Channel
+	handler    SessionChannelHandler
+	// closed is closed when the channel has closed.
+	closed chan struct{}
+	// waiting are the requests that the handler has not seen yet; closed after
+	// the last one. waitingBytes is the size of their payloads.
+	waiting      chan *ssh.Request
+	waitingBytes atomic.Int64
+	// outputUnwanted is set when the client no longer reads standard output.
+	outputUnwanted atomic.Bool
+
+	// tasks are the goroutines of this session.
+	tasks sync.WaitGroup
+
+	// What follows is used by run's goroutine only.
+	stdin   *input
+	started bool
+	// requests counts the channel's requests.
+	requests uint64
+}
+
+// serveSession serves one session channel from its request to its OnClose.
+func (c *connection) serveSession(login SSHConnectionHandler, log *slog.Logger, id uint64, newChannel ssh.NewChannel) {
+	var handler SessionChannelHandler
+	err := errors.New("the handler failed")
+	c.call(log, "OnSessionChannel", func() {
+		handler, err = login.OnSessionChannel(id, newChannel.ExtraData())
+	})
+	if err != nil {
+		reason, words := ssh.ConnectionFailed, "the session could not be opened"
+		var rejection *ChannelRejection
+		if errors.As(err, &rejection) {
+			reason, words = ssh.RejectionReason(rejection.Reason), rejection.Message
+		}
+		log.Warn("session refused", "error", err)
+		_ = newChannel.Reject(reason, words)
+		return
+	}
+	channel, requests, err := newChannel.Accept()
+	if err != nil {
+		log.Debug("the client has gone before its session opened", "error", err)
+		c.call(log, "OnClose", handler.OnClose)
+		return
+	}
+	s := &session{
+		connection: c,
+		log:        log,
+		channel:    channel,
+		handler:    handler,
+		closed:     make(chan struct{}),
+		waiting:    make(chan *ssh.Request, maxWaitingRequests),
+	}
+	s.stdin = &input{channel: channel, net: c.net, closed: s.closed}
+	s.run(requests)
+}
+
+// run calls the handler for one request after another.
+func (s *session) run(requests <-chan *ssh.Request) {
+	s.log.Debug("session opened")
+	s.tasks.Go(func() { s.receive(requests) })
+	for req := range s.waiting {
+		s.waitingBytes.Add(-int64(len(req.Payload)))
+		select {
+		case <-s.closed:
+			// Nobody waits for an answer any more, and what a client that has
+			// gone wanted to start is not started.
+		default:
+			s.handle(req)
+		}
+		s.requests++
+	}
+	s.call("OnClose", s.handler.OnClose)
+	s.tasks.Wait()
+	s.log.Debug("session closed")
+}
+
+// receive takes requests off the library, which stalls the whole connection
+// when its queue is full.
+func (s *session) receive(requests <-chan *ssh.Request) {
+	defer close(s.waiting)
+	defer close(s.closed)
+	flooded := false
+	for req := range requests {
+		if flooded {
+			continue
+		}
+		if req.Type == requestEndOfWrite {
+			// Not for the handler, and at once: it may be in a write.
+			s.outputUnwanted.Store(true)
+			_ = req.Reply(true, nil)
+			continue
+		}
+		if s.waitingBytes.Add(int64(len(req.Payload))) <= maxWaitingBytes {
+			select {
+			case s.waiting <- req:
+				continue
+			default:
+			}
+		}
+		flooded = true
+		s.log.Warn("the client sends requests faster than they are handled; its session is closed")
+		_ = s.channel.Close()
+	}
+}
+
+// handle dispatches one request. The types are those of RFC 4254 section 6.
+func (s *session) handle(req *ssh.Request) {
+	id := s.requests
+	switch req.Type {
+	case requestEnv:
+		p, err := parseEnv(req.Payload)
+		s.answer(req, err, func() error { return s.handler.OnEnvRequest(id, p.name, p.value) })
+	case requestPty:
+		p, err := parsePty(req.Payload)
+		s.answer(req, err, func() error {
+			return s.handler.OnPtyRequest(id, p.term,
+				p.size.columns, p.size.rows, p.size.width, p.size.height, p.modes)
+		})
+	case requestWindow:
+		p, err := parseWindow(req.Payload)
+		s.answer(req, err, func() error { return s.handler.OnWindow(id, p.columns, p.rows, p.width, p.height) })
+	case requestSignal:
+		name, err := parseText("signal name", req.Payload)
+		s.answer(req, err, func() error { return s.handler.OnSignal(id, name) })
+	case requestBreak:
+		length, err := parseBreak(req.Payload)
+		s.answer(req, err, func() error { return s.handler.OnBreak(id, length) })
+	case requestShell:
+		err := parseNothing(req.Payload)
+		s.start(req, err, func(stdin io.Reader, stdout, stderr io.Writer, onExit func(ExitStatus)) error {
+			return s.handler.OnShell(id, stdin, stdout, stderr, onExit)
+		})
+	case requestExec:
+		command, err := parseText("command", req.Payload)
+		s.start(req, err, func(stdin io.Reader, stdout, stderr io.Writer, onExit func(ExitStatus)) error {
+			return s.handler.OnExecRequest(id, command, stdin, stdout, stderr, onExit)
+		})
+	case requestSubsystem:
+		name, err := parseText("subsystem name", req.Payload)
+		s.start(req, err, func(stdin io.Reader, stdout, stderr io.Writer, onExit func(ExitStatus)) error {
+			return s.handler.OnSubsystem(id, name, stdin, stdout, stderr, onExit)
+		})
+	default:
+		_ = req.Reply(false, nil)
+		s.log.Debug("request refused: unknown type", "type", req.Type)
+		s.call("OnUnsupportedChannelRequest", func() {
+			s.handler.OnUnsupportedChannelRequest(id, req.Type, req.Payload)
+		})
+	}
+}
+
+// malformed refuses a request whose payload could not be parsed.
+func (s *session) malformed(req *ssh.Request, reason error) {
+	_ = req.Reply(false, nil)
+	s.log.Info("request refused: malformed", "type", req.Type, "error", reason)
+	s.call("OnFailedDecodeChannelRequest", func() {
+		s.handler.OnFailedDecodeChannelRequest(s.requests, req.Type, req.Payload, reason)
+	})
+}
+
+// answer asks the handler and answers a request that starts nothing. The user
+// is told nothing of a refusal: these requests are the client's own idea.
+func (s *session) answer(req *ssh.Request, malformed error, ask func() error) {
+	if malformed != nil {
+		s.malformed(req, malformed)
+		return
+	}
+	err := errors.New("the handler failed")
+	s.call(req.Type, func() { err = ask() })
+	if err != nil {
+		s.log.Info("request refused", "type", req.Type, "error", err)
+	}
+	_ = req.Reply(err == nil, nil)
+}
+
+// start asks the handler to start a program.
+func (s *session) start(req *ssh.Request, malformed error,
+	ask func(stdin io.Reader, stdout, stderr io.Writer, onExit func(ExitStatus)) error,
+) {
+	switch {
+	case malformed != nil:
+		s.malformed(req, malformed)
+		return
+	case s.started:
+		// RFC 4254 section 6.5: only one of these per channel.
+		s.log.Info("request refused: the session runs a program already", "type", req.Type)
+		_ = req.Reply(false, nil)
+		return
+	}
+
+	p := newProgram(s, req)
+	err := errors.New("the handler failed")
+	s.call(req.Type, func() { err = ask(s.stdin, p.stdout, p.stderr, p.onExit) })
+	if err != nil {
+		s.log.Warn("request refused", "type", req.Type, "error", err)
+		if s.refuse(req, p, err) {
+			return
+		}
+	}
+	s.started = true
+	p.answer(true)
+	s.tasks.Go(p.finish)
+}
+
+// refuse refuses to start a program. It returns false if the session has to end
+// in the way of a program that has run.
+func (s *session) refuse(req *ssh.Request, p *program, reason error) bool {
+	if !p.exited.CompareAndSwap(false, true) {
+		// The handler has reported an exit; that is the more precise word.
+		return false
+	}
+	var message UserMessage
+	if !errors.As(reason, &message) {
+		// A client may try something else, as PuTTY's psftp does when there is
+		// no sftp; so the channel stays open. What has been answered already,
+		// by output, can't be refused any more.
+		if !p.answer(false) {
+			return true
+		}
+	} else if req.Type == requestSubsystem {
+		// Extended data is not bound to a program.
+		_, _ = p.stderr.put([]byte(message.UserMessage() + "\r\n"))
+		if !p.answer(false) {
+			return true
+		}
+	} else {
+		// ssh ends as soon as it reads that a shell or a command is refused,
+		// with the message still in its buffer: it shows only "exec request
+		// failed on channel 0". As the output of a session the message reaches
+		// the user.
+		_, _ = io.WriteString(p.stderr, message.UserMessage()+"\r\n")
+	}
+	p.exit <- ExitStatus{Code: notStartedCode}
+	return false
+}
+
+func (s *session) call(what string, f func()) { s.connection.call(s.log, what, f) }
+
+// program is one attempt to start a program in a session.
+type program struct {
+	session        *session
+	request        *ssh.Request
+	stdout, stderr *output
+	// exited is set when it is settled how the program ends; exit then gets the
+	// status.
+	exited atomic.Bool
+	exit   chan ExitStatus
+	// answered guards accepted. Whoever comes second must wait until the
+	// answer has been sent, so it is held over that write.
+	answered sync.Once
+	accepted bool
+}
+
+func newProgram(s *session, req *ssh.Request) *program {
+	p := &program{session: s, request: req, exit: make(chan ExitStatus, 1)}
+	p.stdout = newOutput(p, s.channel)
+	p.stdout.unwanted = &s.outputUnwanted
+	p.stderr = newOutput(p, s.channel.Stderr())
+	return p
+}
+
+// answer answers the request that starts the program, unless that has been
+// done. It returns the answer that was given.
+func (p *program) answer(ok bool) bool {
+	p.answered.Do(func() {
+		p.accepted = ok
+		_ = p.request.Reply(ok, nil)
+	})
+	return p.accepted
+}
+
+// onExit is what the handler calls. It returns at once.
+func (p *program) onExit(status ExitStatus) {
+	if !p.exited.CompareAndSwap(false, true) {
+		p.session.log.Warn("a handler reported an exit that was not expected", "code", status.Code)
+		return
+	}
+	p.exit <- status
+}
+
+// finish waits for the exit and ends the session.
+//
+// The order on the wire is all output, then the exit status, then end of file,
+// then close. RFC 4254 section 6.10 leaves the place of the status open, but
+// there are clients that stop listening at the end of file and report a
+// success that nobody sent.
+func (p *program) finish() {
+	s := p.session
+	var status ExitStatus
+	select {
+	case status = <-p.exit:
+	case <-s.closed:
+		return
+	}
+	p.stdout.end()
+	p.stderr.end()
+	s.log.Debug("program ended", "code", status.Code, "signal", status.Signal)
+	kind, payload := exitRequest(status)
+	// Errors mean that the channel is closed, which is what is wanted.
+	_, _ = s.channel.SendRequest(kind, false, payload)
+	_ = s.channel.CloseWrite()
+	_ = s.channel.Close()
+}
