@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 
+	"github.com/moby/moby/api/types/container"
+
 	"github.com/berth-ssh/berth/backend"
 	"github.com/berth-ssh/berth/internal/engine"
 	"github.com/berth-ssh/berth/internal/guestimage"
@@ -39,7 +41,7 @@ func NewDockerRun(client net.TCPAddr, connectionID string, config DockerRunConfi
 		logger = slog.New(slog.DiscardHandler)
 	}
 	logger.Warn("the dockerrun configuration is deprecated; write a docker one instead", "code", EDockerRun)
-	return New(client, connectionID, config.Config(), logger, requests, failures)
+	return New(client, connectionID, config.Convert(), logger, requests, failures)
 }
 
 // complete fills in the defaults and validates.
@@ -158,7 +160,12 @@ func (b *Backend) UseGuestImage(ctx context.Context) (name string, err error) {
 	if err != nil {
 		return "", err
 	}
-	b.config.Execution = b.config.Execution.withImage(name)
+	var c container.Config
+	if configured := b.config.Execution.Launch.ContainerConfig; configured != nil {
+		c = *configured
+	}
+	c.Image = name
+	b.config.Execution.Launch.ContainerConfig = &c
 	return name, nil
 }
 

@@ -40,8 +40,6 @@ type connection struct {
 	handler NetworkConnectionHandler // nil until OnNetworkConnection has returned
 	// draining is set by shutdown: no more channels, and the end with the last.
 	draining bool
-	// lastSession is set when the client wants no more sessions.
-	lastSession bool
 	// channels counts the channels from their request until after OnClose.
 	channels int
 	// shutdowns counts the calls of OnShutdown that run; ended says that there
@@ -189,11 +187,6 @@ func (c *connection) serveRequests(login SSHConnectionHandler, log *slog.Logger,
 		switch req.Type {
 		case requestKeepAlive:
 			_ = req.Reply(true, nil)
-		case requestNoMoreSessions:
-			c.mu.Lock()
-			c.lastSession = true
-			c.mu.Unlock()
-			_ = req.Reply(true, nil)
 		default:
 			_ = req.Reply(false, nil)
 			log.Debug("global request refused: unknown type", "type", req.Type)
@@ -239,8 +232,6 @@ func (c *connection) addChannel() (ssh.RejectionReason, string) {
 	switch limit := c.settings.maxChannels; {
 	case c.draining:
 		return ssh.ResourceShortage, "the server is shutting down"
-	case c.lastSession:
-		return ssh.Prohibited, "the client asked for no more sessions"
 	case limit >= 0 && c.channels >= limit:
 		return ssh.ResourceShortage, "too many sessions on this connection"
 	}

@@ -28,14 +28,13 @@ const (
 	requestEndOfWrite = "eow@openssh.com"
 )
 
-// The types of global requests.
-const (
-	// requestKeepAlive asks for a sign of life; any answer is one.
-	requestKeepAlive = "keepalive@openssh.com"
-	// requestNoMoreSessions asks the server to refuse further sessions:
-	// OpenSSH's PROTOCOL, section 2.2.
-	requestNoMoreSessions = "no-more-sessions@openssh.com"
-)
+// requestKeepAlive is a global request that asks for a sign of life; any answer
+// is one.
+//
+// Of OpenSSH's other global requests, no-more-sessions@openssh.com can't be
+// honoured: the library keeps channels and global requests in two queues, so
+// nobody can tell which sessions were opened before it was sent.
+const requestKeepAlive = "keepalive@openssh.com"
 
 // channelSession is the type of a session channel (RFC 4254 section 6.1).
 const channelSession = "session"

@@ -117,6 +117,7 @@ func (l *link) ask(ctx context.Context) (*negotiated, error) {
 			n.info.Podman = true
 		}
 	}
+	n.info.SizedTerminals = n.info.Podman || n.since("1.42")
 	return n, nil
 }
 

@@ -51,7 +51,7 @@ func debianRecipe(ctx context.Context) (recipe, error) {
 		return recipe{}, err
 	}
 	r := recipe{
-		name: debian.name,
+		name: "debian",
 		hash: hash("debian 1", suite, runtime.GOARCH, debianPackages, guestPath, fmt.Sprint(debianFiles, debianDirs)),
 		config: runConfig{
 			Env:        []string{"PATH=" + guestPath, "LANG=C.UTF-8"},

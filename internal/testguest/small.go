@@ -40,7 +40,7 @@ func busyboxRecipe(ctx context.Context) (recipe, error) {
 		return recipe{}, fmt.Errorf("ask busybox for its applets: %w", err)
 	}
 	return recipe{
-		name:   busybox.name,
+		name:   "busybox",
 		hash:   hash("busybox 1", string(content), fmt.Sprint(accounts)),
 		config: runConfig{Env: []string{"PATH=/bin"}, Cmd: []string{"/bin/sh"}, WorkingDir: "/root"},
 		layer: func(context.Context) (layer, error) {
@@ -73,7 +73,7 @@ func scratchRecipe(ctx context.Context) (recipe, error) {
 		return recipe{}, err
 	}
 	return recipe{
-		name:   scratch.name,
+		name:   "scratch",
 		hash:   hash("scratch 1", string(content)),
 		config: runConfig{Cmd: []string{"/guest", "print"}, WorkingDir: "/"},
 		layer: func(context.Context) (layer, error) {

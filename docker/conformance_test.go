@@ -1,0 +1,83 @@
+package docker_test
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"testing"
+
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/berth-ssh/berth/backend"
+	"github.com/berth-ssh/berth/backend/backendtest"
+	"github.com/berth-ssh/berth/docker"
+	"github.com/berth-ssh/berth/internal/engine"
+	"github.com/berth-ssh/berth/internal/testguest"
+	"github.com/berth-ssh/berth/sshserver"
+)
+
+// config runs programs of an image in one of the ways. The guest is busybox'.
+func config(image string, mode docker.ExecutionMode, agent docker.AgentMode) docker.Config {
+	c := docker.Config{
+		Connection: docker.ConnectionConfig{Host: testguest.EngineHost()},
+		Execution: docker.ExecutionConfig{
+			Launch: docker.LaunchConfig{ContainerConfig: &container.Config{
+				Image:  image,
+				Labels: map[string]string{testguest.Label: "1"},
+			}},
+			Mode:            mode,
+			Agent:           agent,
+			ShellCommand:    []string{"/bin/sh"},
+			Subsystems:      map[string]string{"echo": "/bin/cat"},
+			ImagePullPolicy: docker.ImagePullPolicyNever,
+		},
+	}
+	if agent == docker.AgentNone {
+		c.Execution.IdleCommand = []string{"/bin/sleep", "1000000"}
+	}
+	return c
+}
+
+// Every way in every mode does what a user of SSH counts on, on a real engine.
+func TestConformance(t *testing.T) {
+	guest := testguest.WithAgent(t, testguest.Busybox(t))
+	for _, mode := range []docker.ExecutionMode{docker.ExecutionModeConnection, docker.ExecutionModeSession} {
+		for _, agent := range []docker.AgentMode{docker.AgentNone, docker.AgentImage} {
+			t.Run(string(mode)+"/"+string(agent), func(t *testing.T) {
+				t.Parallel()
+				backendtest.Run(t, backendtest.Target{
+					Connect: func(client net.TCPAddr, id string) (sshserver.NetworkConnectionHandler, error) {
+						return docker.New(client, id, config(guest, mode, agent), testLogger(t), nil, nil)
+					},
+					Containers: containers(t),
+					Mode:       backend.Mode(mode),
+					// In session mode the engine signals the container's own
+					// program, with or without an agent.
+					Signals:       agent == docker.AgentImage || mode == docker.ExecutionModeSession,
+					EchoSubsystem: "echo",
+				})
+			})
+		}
+	}
+}
+
+func testLogger(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+// containers lists a connection's containers by their label.
+func containers(t *testing.T) func(context.Context, string) ([]string, error) {
+	e, err := engine.Open(engine.Settings{Host: testguest.EngineHost()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(e.Close)
+	return func(ctx context.Context, id string) ([]string, error) {
+		found, err := e.ListContainers(ctx, map[string]string{"containerssh_connection_id": id})
+		var ids []string
+		for _, c := range found {
+			ids = append(ids, c.ID)
+		}
+		return ids, err
+	}
+}
