@@ -3,13 +3,13 @@ package auth
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -101,7 +101,7 @@ func (a *AuthorizedKeys) Authenticate(_ context.Context, attempt Attempt) (Decis
 		return Decision{Detail: "only public keys are accepted"}, nil
 	}
 	client, _ := netip.AddrFromSlice(attempt.Client.IP)
-	wanted := string(shown.Key.Marshal())
+	wanted := shown.Key.Marshal()
 	refusal := "the key is not listed"
 	now := a.now()
 
@@ -110,7 +110,7 @@ func (a *AuthorizedKeys) Authenticate(_ context.Context, attempt Attempt) (Decis
 		sets = append(sets, f.current(a.log))
 	}
 	for _, set := range sets {
-		for _, l := range set.lines[wanted] {
+		for _, l := range set.lines[string(wanted)] {
 			ok, why := l.allows(client, now)
 			if ok {
 				return Decision{Accepted: true, Detail: why}, nil
@@ -188,7 +188,7 @@ func sameState(a, b fs.FileInfo) bool {
 }
 
 func alike(a, b []error) bool {
-	return len(a) == len(b) && errors.Join(a...).Error() == errors.Join(b...).Error()
+	return slices.EqualFunc(a, b, func(a, b error) bool { return a.Error() == b.Error() })
 }
 
 // readKeys reads a file. What can't be read is a problem of the set.

@@ -286,7 +286,13 @@ func (s *session) signal(ctx context.Context, name string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.c.options.Signal)
 	defer cancel()
-	return execution.Signal(ctx, name)
+	err := execution.Signal(ctx, name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == phaseEnded {
+		return nil // it has come to what the signal was meant for
+	}
+	return err
 }
 
 // terminate asks the program to end, at the server's shutdown.

@@ -55,6 +55,9 @@ func TestConformance(t *testing.T) {
 					// program, with or without an agent.
 					Signals:       agent == docker.AgentImage || mode == docker.ExecutionModeSession,
 					EchoSubsystem: "echo",
+					// An engine before API 1.42 can't set the size at the start,
+					// and only the agent can wait for it.
+					LateSize: agent == docker.AgentNone,
 				})
 			})
 		}

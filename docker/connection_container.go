@@ -53,15 +53,25 @@ func (c *connectionContainer) Start(ctx context.Context, program backend.Program
 	}
 	e := &execution{
 		c: c, id: id, stream: stream, terminal: program.Terminal,
+		first:  newFirstOutput(streams.Stdout, spec.TTY, agent),
 		output: make(chan error, 1),
 	}
-	stdout := &firstOutput{next: streams.Stdout, terminal: spec.TTY, agent: agent, pid: make(chan struct{})}
-	e.first = stdout
 	if spec.TTY && !c.p.consoleSizeAtStart(ctx) {
 		c.p.removals.Go(func() { e.firstSize(context.WithoutCancel(ctx)) })
 	}
-	go copyInput(stream, streams.Stdin, program.Terminal, c.log)
-	go func() { e.output <- stream.CopyOutput(stdout, streams.Stderr) }()
+	go func() {
+		if agent {
+			// What is typed before would be echoed by the terminal, and stand
+			// before the process id.
+			<-e.first.begun
+		}
+		copyInput(stream, streams.Stdin, program.Terminal, c.log)
+	}()
+	go func() {
+		err := stream.CopyOutput(e.first, streams.Stderr)
+		e.first.end()
+		e.output <- err
+	}()
 	return e, nil
 }
 
@@ -150,12 +160,14 @@ func (e *execution) Signal(ctx context.Context, name string) error {
 		return &backend.Error{Code: EFailedSignalNoPID, User: stepExecSignal.user,
 			Message: "the program's process id is not known", Err: err}
 	}
-	if err := e.c.signal(ctx, pid, name); err != nil {
-		return err
-	}
+	// Noted before it is sent: the program may be gone before the agent has
+	// reported its success.
 	e.mu.Lock()
 	e.sent = append(e.sent, name)
 	e.mu.Unlock()
+	if err := e.c.signal(ctx, pid, name); err != nil {
+		return err
+	}
 	e.c.log.Debug("delivered a signal", "signal", name, "code", MExecSignalSuccessful)
 	return nil
 }
@@ -207,7 +219,7 @@ func (e *execution) Wait(ctx context.Context) (sshserver.ExitStatus, error) {
 		return sshserver.ExitStatus{}, err
 	}
 	e.ended.Store(true)
-	if err := e.first.finish(code); err != nil {
+	if err := e.first.verdict(code); err != nil {
 		return sshserver.ExitStatus{}, err
 	}
 	e.mu.Lock()

@@ -103,16 +103,13 @@ func (a *attachment) Break(context.Context) error { return writeBreak(a.stream, 
 // Signal has the engine deliver a signal to the container's program. That
 // needs no agent.
 func (a *attachment) Signal(ctx context.Context, name string) error {
-	err := a.c.p.do(ctx, stepKill, func(ctx context.Context) error {
-		return a.c.p.engine.KillContainer(ctx, a.c.id, "SIG"+name)
-	})
-	if err != nil {
-		return err
-	}
+	// Noted before it is sent: the program may be gone before the answer.
 	a.mu.Lock()
 	a.sent = append(a.sent, name)
 	a.mu.Unlock()
-	return nil
+	return a.c.p.do(ctx, stepKill, func(ctx context.Context) error {
+		return a.c.p.engine.KillContainer(ctx, a.c.id, "SIG"+name)
+	})
 }
 
 // Wait returns the exit status when all output has been written.

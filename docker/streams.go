@@ -87,28 +87,53 @@ type firstOutput struct {
 	terminal bool // output has come through a terminal: LF has become CR LF
 	agent    bool // the process id comes first
 
-	settled bool   // the beginning has been seen; only used by Write
-	head    []byte // of an agent's output, until the process id is complete
+	// begun is closed when the beginning has been seen, or there is none. The
+	// fields from id on are set before; they are only used by one goroutine
+	// until then.
+	begun chan struct{}
+	id    int    // the agent's process id; 0 if it has given none
+	head  []byte // of an agent's output, until the process id is complete
 
 	failed bool    // what comes is the engine's word on a failure
 	said   limited // that word
-	id     int     // set before pid is closed
-	pid    chan struct{}
+}
+
+// newFirstOutput makes one; end must be called after the last Write.
+func newFirstOutput(next io.Writer, terminal, agent bool) *firstOutput {
+	return &firstOutput{next: next, terminal: terminal, agent: agent,
+		begun: make(chan struct{}), said: limited{max: 4096}}
+}
+
+func (f *firstOutput) hasBegun() bool {
+	select {
+	case <-f.begun:
+		return true
+	default:
+		return false
+	}
+}
+
+// end is called after the last Write.
+func (f *firstOutput) end() {
+	if !f.hasBegun() {
+		f.failed, f.said.text = len(f.head) > 0, f.head
+		close(f.begun)
+	}
 }
 
 func (f *firstOutput) Write(p []byte) (int, error) {
 	all := len(p)
-	if !f.settled {
+	if !f.hasBegun() {
 		if f.agent {
 			p = f.readPID(p)
 		} else {
-			f.settled = true
 			f.failed = bytes.HasPrefix(p, runtimeFailure)
-			f.said.max = 4096
+			close(f.begun)
 		}
 	}
 	if f.failed {
-		return f.said.Write(p)
+		_, _ = f.said.Write(p)
+		return all, nil
 	}
 	if len(p) > 0 {
 		if _, err := f.next.Write(p); err != nil {
@@ -130,16 +155,14 @@ func (f *firstOutput) readPID(p []byte) []byte {
 		if len(f.head) < 4 || f.head[3] == '\r' {
 			continue
 		}
-		f.settled = true
 		id := binary.LittleEndian.Uint32(f.head)
 		if id == 0 || id > maxPID {
 			// Not the agent: words about why there is none.
-			f.failed = true
-			f.said = limited{max: 4096, text: f.head}
-			return p[i+1:]
+			f.failed, f.said.text = true, f.head
+		} else {
+			f.id = int(id)
 		}
-		f.id = int(id)
-		close(f.pid)
+		close(f.begun)
 		return p[i+1:]
 	}
 	return nil
@@ -148,20 +171,20 @@ func (f *firstOutput) readPID(p []byte) []byte {
 // waitPID returns the process id in the container.
 func (f *firstOutput) waitPID(ctx context.Context) (int, error) {
 	select {
-	case <-f.pid:
+	case <-f.begun:
+		if f.id == 0 {
+			return 0, errors.New("the guest agent has not given one")
+		}
 		return f.id, nil
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
 }
 
-// finish is called after the last Write, with the program's exit code, and
-// tells whether there was a program at all.
-func (f *firstOutput) finish(code int) error {
-	if f.agent && !f.failed && !f.settled && code != 0 {
-		f.failed, f.said.text = true, f.head
-	}
-	if !f.failed {
+// verdict is asked after end, with the program's exit code, whether there was a
+// program at all.
+func (f *firstOutput) verdict(code int) error {
+	if !f.failed && !(f.agent && f.id == 0) {
 		return nil
 	}
 	said := string(f.said.text)

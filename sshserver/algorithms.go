@@ -3,6 +3,7 @@ package sshserver
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -132,8 +133,12 @@ func (a Algorithms) Validate() error {
 	return nil
 }
 
-// nearest returns the one of names that takes the fewest edits to get to.
+// nearest returns the one of names that takes the fewest edits to get to, or
+// that name is the beginning of: many lack their @openssh.com.
 func nearest(name string, names []string) string {
+	if i := slices.IndexFunc(names, func(n string) bool { return strings.HasPrefix(n, name) }); i >= 0 && name != "" {
+		return names[i]
+	}
 	return slices.MinFunc(names, func(a, b string) int {
 		return editDistance(name, a) - editDistance(name, b)
 	})

@@ -1,3 +1,5 @@
+//go:build unix
+
 package sshserver_test
 
 import (
@@ -131,7 +133,7 @@ func (h *house) sshAt(port string, args ...string) *exec.Cmd {
 		"-o", "IdentityFile=" + h.path("id"),
 		"-o", "IdentitiesOnly=yes",
 		"-o", "IdentityAgent=none",
-		"-o", "LogLevel=ERROR",
+		"-o", "LogLevel=INFO", // what people have
 	}, args...)...)
 	cmd.Env = append(os.Environ(), "SSH_AUTH_SOCK=", "DISPLAY=")
 	return cmd

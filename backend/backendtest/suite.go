@@ -32,6 +32,9 @@ type Target struct {
 	// ExactSignals tells whether a program that was killed by anybody is known
 	// to have been killed. Otherwise 128 and the signal's number is expected.
 	ExactSignals bool
+	// LateSize tells that a terminal may be without size when its program
+	// starts, and get it right after that.
+	LateSize bool
 	// EchoSubsystem is a subsystem that runs cat; empty if there is none.
 	EchoSubsystem string
 }
@@ -315,9 +318,19 @@ func shellOnTerminal(t *testing.T, _ Target, c *connection) {
 }
 
 // Hazard 8.
-func terminalSize(t *testing.T, _ Target, c *connection) {
-	c.session().pty(123, 45).exec("stty size").wantExit(0).wantStdout("45 123\r\n")
-	c.session().pty(0, 0).exec("stty size").wantExit(0).wantStdout("24 80\r\n")
+func terminalSize(t *testing.T, target Target, c *connection) {
+	for _, size := range []struct {
+		columns, rows uint32
+		want          string
+	}{{123, 45, "45 123\r\n"}, {0, 0, "24 80\r\n"}} {
+		s := c.session().pty(size.columns, size.rows)
+		if target.LateSize {
+			s.exec("until stty size 2>/dev/null; do sleep 0.1; done")
+		} else {
+			s.exec("stty size")
+		}
+		s.wantExit(0).wantStdout(size.want)
+	}
 
 	s := c.session().pty(80, 24).exec(`trap 'stty size' WINCH; echo ready; while :; do sleep 0.1; done`).expect("ready")
 	if err := s.handler.OnWindow(s.request(), 100, 30, 0, 0); err != nil {

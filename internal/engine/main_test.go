@@ -1,0 +1,203 @@
+package engine
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/client"
+	"go.uber.org/goleak"
+)
+
+// testLimit is far above what anything here takes; a test that needs it has
+// failed.
+const testLimit = 60 * time.Second
+
+// testLabel is on whatever the tests make on a real engine.
+const testLabel = "berth.engine.test"
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	podman.stop()
+	CloseIdle()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func testContext(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testLimit)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func open(t testing.TB, s Settings) *Client {
+	t.Helper()
+	c, err := Open(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(CloseIdle)
+	t.Cleanup(c.Close)
+	return c
+}
+
+// eachEngine runs a test against the real engines of this machine.
+func eachEngine(t *testing.T, test func(t *testing.T, c *Client, image string)) {
+	t.Run("docker", func(t *testing.T) {
+		const socket = "/var/run/docker.sock"
+		if _, err := os.Stat(socket); err != nil {
+			t.Skipf("LOUD: no Docker Engine to test against: %v", err)
+		}
+		c := open(t, Settings{Host: "unix://" + socket})
+		test(t, c, importImage(t, c))
+	})
+	t.Run("podman", func(t *testing.T) {
+		c := open(t, Settings{Host: podman.host(t)})
+		test(t, c, importImage(t, c))
+	})
+}
+
+// podman is a service with storage of its own, started by the first test that
+// wants it.
+var podman podmanService
+
+type podmanService struct {
+	once      sync.Once
+	directory string
+	process   *exec.Cmd
+	err       error
+}
+
+func (p *podmanService) host(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("podman"); err != nil || os.Getuid() != 0 {
+		t.Skipf("LOUD: no Podman to test against (or not root): %v", err)
+	}
+	p.once.Do(p.start)
+	if p.err != nil {
+		t.Fatalf("start Podman: %v", p.err)
+	}
+	return "unix://" + filepath.Join(p.directory, "podman.sock")
+}
+
+func (p *podmanService) start() {
+	if p.directory, p.err = os.MkdirTemp("", "podman"); p.err != nil {
+		return
+	}
+	// What it wants on a machine with hybrid cgroups: hazard 34.
+	conf := filepath.Join(p.directory, "containers.conf")
+	if p.err = os.WriteFile(conf, []byte(`[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+`), 0o600); p.err != nil {
+		return
+	}
+	in := func(name string) string { return filepath.Join(p.directory, name) }
+	p.process = exec.Command("podman", "--root", in("root"), "--runroot", in("run"), "--tmpdir", in("tmp"),
+		"--storage-driver", "vfs", "system", "service", "--time=0", "unix://"+in("podman.sock"))
+	p.process.Env = append(os.Environ(), "CONTAINERS_CONF="+conf)
+	p.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if p.err = p.process.Start(); p.err != nil {
+		p.process = nil
+		return
+	}
+	for range 600 {
+		if _, err := os.Stat(in("podman.sock")); err == nil {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	p.err = fmt.Errorf("no socket appeared")
+}
+
+func (p *podmanService) stop() {
+	if p.process != nil {
+		_ = p.process.Process.Signal(syscall.SIGTERM)
+		_ = p.process.Wait()
+	}
+	if p.directory != "" {
+		if err := os.RemoveAll(p.directory); err != nil {
+			fmt.Fprintln(os.Stderr, "leftover:", err)
+		}
+	}
+}
+
+// importImage makes an image of busybox and nothing else, for one test.
+func importImage(t *testing.T, c *Client) string {
+	t.Helper()
+	const busybox = "/bin/busybox"
+	binary, err := os.ReadFile(busybox)
+	if err != nil {
+		t.Skipf("LOUD: the tests against real engines need busybox-static: %v", err)
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	write := func(h tar.Header, body []byte) {
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(tar.Header{Typeflag: tar.TypeDir, Name: "bin/", Mode: 0o755}, nil)
+	write(tar.Header{Typeflag: tar.TypeDir, Name: "tmp/", Mode: 0o1777}, nil)
+	write(tar.Header{Typeflag: tar.TypeReg, Name: "bin/busybox", Mode: 0o755, Size: int64(len(binary))}, binary)
+	for _, name := range []string{"sh", "cat", "echo", "sleep", "stty", "dd", "head", "wc", "od", "true"} {
+		write(tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + name, Linkname: "busybox"}, nil)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	ctx := testContext(t)
+	n, err := c.link.negotiate(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := "berth-engine-test-" + unique(t)
+	r, err := n.api.ImageImport(ctx, client.ImageImportSource{Source: &archive, SourceName: "-"}, ref,
+		client.ImageImportOptions{Tag: "latest", Changes: []string{"LABEL " + testLabel + "=1", "ENV PATH=/bin"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		t.Fatal(err)
+	}
+	_ = r.Close()
+	t.Cleanup(func() {
+		if _, err := n.api.ImageRemove(testContext(t), ref, client.ImageRemoveOptions{Force: true}); err != nil {
+			t.Errorf("remove the image: %v", err)
+		}
+	})
+	return ref
+}
+
+func unique(t testing.TB) string {
+	t.Helper()
+	var b [6]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		t.Fatal(err)
+	}
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,114 @@
+package sshserver
+
+import (
+	"bytes"
+	"encoding/binary"
+	"reflect"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+)
+
+func TestParse(t *testing.T) {
+	pty := ssh.Marshal(struct {
+		Term                         string
+		Columns, Rows, Width, Height uint32
+		Modes                        string
+	}{"xterm", 80, 24, 640, 480, "\x00"})
+	got, err := parsePty(pty)
+	want := ptyPayload{"xterm", windowPayload{80, 24, 640, 480}, []byte{0}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("pty: %+v, %v", got, err)
+	}
+	env, err := parseEnv(ssh.Marshal(struct{ Name, Value string }{"A", "b=c"}))
+	if err != nil || env != (envPayload{"A", "b=c"}) {
+		t.Errorf("env: %+v, %v", env, err)
+	}
+	if n, err := parseBreak([]byte{0, 0, 1, 0}); err != nil || n != 256 {
+		t.Errorf("break: %d, %v", n, err)
+	}
+	// Every proper prefix and every tail is an error.
+	for i := range len(pty) {
+		if _, err := parsePty(pty[:i]); err == nil {
+			t.Errorf("a prefix of %d bytes passes", i)
+		}
+	}
+	if _, err := parsePty(append(pty, 0)); err == nil {
+		t.Error("a tail passes")
+	}
+	if err := parseNothing([]byte{0}); err == nil {
+		t.Error("something passes as nothing")
+	}
+	if _, err := parseText("command", []byte{0xff, 0xff, 0xff, 0xff, 'a'}); err == nil {
+		t.Error("a length beyond the payload passes")
+	}
+}
+
+// What parses is exactly what its value encodes to: nothing is skipped and
+// nothing is made up.
+
+func FuzzParsePty(f *testing.F) {
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		p, err := parsePty(payload)
+		if err != nil {
+			return
+		}
+		again := ssh.Marshal(struct {
+			Term                         string
+			Columns, Rows, Width, Height uint32
+			Modes                        []byte
+		}{p.term, p.size.columns, p.size.rows, p.size.width, p.size.height, p.modes})
+		if !bytes.Equal(again, payload) {
+			t.Errorf("%x became %x", payload, again)
+		}
+	})
+}
+
+func FuzzParseEnv(f *testing.F) {
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		p, err := parseEnv(payload)
+		if err != nil {
+			return
+		}
+		if again := ssh.Marshal(struct{ Name, Value string }{p.name, p.value}); !bytes.Equal(again, payload) {
+			t.Errorf("%x became %x", payload, again)
+		}
+	})
+}
+
+func FuzzParseWindow(f *testing.F) {
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		p, err := parseWindow(payload)
+		if err != nil {
+			return
+		}
+		again := ssh.Marshal(struct{ A, B, C, D uint32 }{p.columns, p.rows, p.width, p.height})
+		if !bytes.Equal(again, payload) {
+			t.Errorf("%x became %x", payload, again)
+		}
+	})
+}
+
+func FuzzParseText(f *testing.F) {
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		s, err := parseText("text", payload)
+		if err != nil {
+			return
+		}
+		if again := ssh.Marshal(struct{ S string }{s}); !bytes.Equal(again, payload) {
+			t.Errorf("%x became %x", payload, again)
+		}
+	})
+}
+
+func FuzzParseBreak(f *testing.F) {
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		n, err := parseBreak(payload)
+		if err != nil {
+			return
+		}
+		if again := binary.BigEndian.AppendUint32(nil, n); !bytes.Equal(again, payload) {
+			t.Errorf("%x became %x", payload, again)
+		}
+	})
+}
