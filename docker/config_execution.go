@@ -1,8 +1,6 @@
 package docker
 
 import (
-	"errors"
-
 	"github.com/berth-ssh/berth/internal/settings"
 )
 
@@ -135,5 +133,3 @@ func (c ExecutionConfig) MarshalYAML() (any, error) { return settings.Tree(c) }
 func (c *ExecutionConfig) UnmarshalYAML(unmarshal func(any) error) error {
 	return settings.UnmarshalYAML(unmarshal, c)
 }
-
-var errNoSubsystemProgram = errors.New("has no program; leave the entry out to refuse the subsystem")

@@ -17,9 +17,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// comparable compares configurations: engine types that hide what they hold are
+// sameConfig compares configurations: engine types that hide what they hold are
 // compared as values.
-var comparable = cmp.Options{
+var sameConfig = cmp.Options{
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmp.Comparer(func(a, b network.Port) bool { return a == b }),
 	cmpopts.IgnoreUnexported(ExecutionConfig{}),
@@ -70,7 +70,7 @@ func TestWaysToWriteALaunch(t *testing.T) {
 		"host": {"Binds": ["/a:/b:ro"], "ReadonlyRootfs": true, "Init": true,
 			"Dns": ["192.0.2.53"], "DnsSearch": ["example.com"], "RestartPolicy": {"Name": "no"},
 			"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]},
-			"Memory": 268435456, "NanoCpus": 5e8, "CpuShares": 512, "MemorySwappiness": 7,
+			"Memory": 268435456, "NanoCpus": 500000000, "CpuShares": 512, "MemorySwappiness": 7,
 			"Ulimits": [{"Name": "nofile", "Soft": 64, "Hard": 128}],
 			"Mounts": [{"Type": "tmpfs", "Target": "/run", "TmpfsOptions": {"SizeBytes": 1024}}],
 			"KernelMemory": 5},
@@ -148,7 +148,7 @@ containername: the-one
 			if err := decode(&got); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(launch(), got, comparable); diff != "" {
+			if diff := cmp.Diff(launch(), got, sameConfig); diff != "" {
 				t.Error(diff)
 			}
 			// The keys of a launch stand beside those of the execution.
@@ -156,14 +156,14 @@ containername: the-one
 			if err := decode(&execution); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(launch(), execution.Launch, comparable); diff != "" {
+			if diff := cmp.Diff(launch(), execution.Launch, sameConfig); diff != "" {
 				t.Error("inlined:", diff)
 			}
 			var run DockerRunContainerConfig
 			if err := decode(&run); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(launch(), run.LaunchConfig, comparable); diff != "" {
+			if diff := cmp.Diff(launch(), run.LaunchConfig, sameConfig); diff != "" {
 				t.Error("inlined for dockerrun:", diff)
 			}
 		})
@@ -273,7 +273,7 @@ func TestRoundTrip(t *testing.T) {
 		if err := json.Unmarshal(asJSON, &fromJSON); err != nil {
 			t.Fatalf("%v\n%s", err, asJSON)
 		}
-		if diff := cmp.Diff(want, fromJSON, comparable); diff != "" {
+		if diff := cmp.Diff(want, fromJSON, sameConfig); diff != "" {
 			t.Fatalf("JSON: %s\n%s", diff, asJSON)
 		}
 		runJSON, err := json.Marshal(run)
@@ -284,7 +284,7 @@ func TestRoundTrip(t *testing.T) {
 		if err := json.Unmarshal(runJSON, &runAgain); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(run, runAgain, comparable); diff != "" {
+		if diff := cmp.Diff(run, runAgain, sameConfig); diff != "" {
 			t.Fatalf("dockerrun: %s", diff)
 		}
 	})
@@ -307,7 +307,7 @@ func TestYAMLRoundTrip(t *testing.T) {
 	if err := yaml.Unmarshal(text, &got); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	if diff := cmp.Diff(want, got, comparable); diff != "" {
+	if diff := cmp.Diff(want, got, sameConfig); diff != "" {
 		t.Errorf("%s\n%s", diff, text)
 	}
 	if !strings.Contains(string(text), "http: 1m30s") {
@@ -336,10 +336,10 @@ func TestWithDefaults(t *testing.T) {
 	if got.Connection.Host == defaultHost("windows") {
 		want.Connection.Host = defaultHost("windows")
 	}
-	if diff := cmp.Diff(want, got, comparable); diff != "" {
+	if diff := cmp.Diff(want, got, sameConfig); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(Config{}, zero, comparable); diff != "" {
+	if diff := cmp.Diff(Config{}, zero, sameConfig); diff != "" {
 		t.Error("the receiver changed:", diff)
 	}
 

@@ -3,6 +3,8 @@ package docker
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"maps"
 	"net/url"
 	"path"
 	"slices"
@@ -111,27 +113,21 @@ func (c ExecutionConfig) Validate() error {
 	if c.Agent == AgentImage && !path.IsAbs(c.AgentPath) {
 		errs.Add("agentPath", "%q must be an absolute path in the image", c.AgentPath)
 	}
-	for _, name := range subsystemNames(c.Subsystems) {
+	for _, name := range slices.Sorted(maps.Keys(c.Subsystems)) {
 		switch {
 		case name == "":
 			errs.Add("subsystems", "has an entry without a name")
 		case c.Subsystems[name] == "":
-			errs = append(errs, &settings.KeyError{Path: settings.Path{"subsystems", name}, Err: errNoSubsystemProgram})
+			errs = append(errs, &settings.KeyError{
+				Path: settings.Path{"subsystems", name},
+				Err:  errors.New("has no program; leave the entry out to refuse the subsystem"),
+			})
 		}
 	}
 	return errs.Err()
 }
 
 func hasProgram(command []string) bool { return len(command) > 0 && command[0] != "" }
-
-func subsystemNames(m map[string]string) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
 
 // Validate checks that there is a container configuration with an image, and
 // the form of names.

@@ -77,9 +77,9 @@ func (c DockerRunContainerConfig) Validate() error {
 
 // Convert returns the configuration that does the same: session mode without
 // guest agent, shell or idle command, an image pulled for every session, and
-// all timeouts alike.
+// all timeouts alike, of 60s if c has none.
 func (c DockerRunConfig) Convert() Config {
-	t := c.Config.Timeout
+	t := c.Config.WithDefaults().Timeout
 	return Config{
 		Connection: c.connection(),
 		Execution:  c.Config.execution(),

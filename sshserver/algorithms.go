@@ -56,19 +56,20 @@ func DefaultAlgorithms() Algorithms {
 			ssh.HMACSHA256,
 			ssh.HMACSHA512,
 		},
-		HostKeys: append([]string{
+		HostKeys: []string{
 			ssh.KeyAlgoED25519,
 			ssh.KeyAlgoECDSA256,
 			ssh.KeyAlgoECDSA384,
 			ssh.KeyAlgoECDSA521,
 			ssh.KeyAlgoRSASHA512,
 			ssh.KeyAlgoRSASHA256,
-		}, ssh.CertAlgoED25519v01,
+			ssh.CertAlgoED25519v01,
 			ssh.CertAlgoECDSA256v01,
 			ssh.CertAlgoECDSA384v01,
 			ssh.CertAlgoECDSA521v01,
 			ssh.CertAlgoRSASHA512v01,
-			ssh.CertAlgoRSASHA256v01),
+			ssh.CertAlgoRSASHA256v01,
+		},
 		PublicKeys: slices.DeleteFunc(ssh.SupportedAlgorithms().PublicKeyAuths, isSHA1),
 	}
 }
@@ -81,10 +82,13 @@ var sha1Names = []string{
 	ssh.HMACSHA1,
 	ssh.InsecureHMACSHA196,
 	ssh.KeyAlgoRSA,
-	ssh.InsecureKeyAlgoDSA,
 	ssh.CertAlgoRSAv01,
-	ssh.InsecureCertAlgoDSAv01,
+	keyTypeDSA,
+	"ssh-dss-cert-v01@openssh.com",
 }
+
+// keyTypeDSA is the type of DSA keys, which the library has deprecated.
+const keyTypeDSA = "ssh-dss"
 
 func (a Algorithms) withDefaults() Algorithms {
 	def := DefaultAlgorithms()

@@ -33,7 +33,7 @@ func TestPublicKeyQuestionIsNoLogin(t *testing.T) {
 	// A real login asks the handler once, for question and proof together.
 	h.dial()
 	equal(t, "questions", h.toy.count("pubkey alice"), 2)
-	equal(t, "logins", h.toy.count("login alice"), 1)
+	waitFor(t, "the login", func() bool { return h.toy.count("login alice") == 1 })
 }
 
 // forger offers one key and signs with another.

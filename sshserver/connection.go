@@ -20,6 +20,12 @@ import (
 // refusalTimeout is how long a client has to read why it is being sent away.
 const refusalTimeout = 10 * time.Second
 
+// channelGrace is how long a channel beyond the limit waits for another to be
+// gone. A client may open a session as soon as it has closed the one before,
+// and the goroutine that uncounts that one may wait for the scheduler, which
+// slices time by ten milliseconds.
+const channelGrace = 20 * time.Millisecond
+
 // connection is one network connection, from its accept to its OnDisconnect.
 type connection struct {
 	// Immutable.
@@ -34,6 +40,9 @@ type connection struct {
 	// tasks are the goroutines that call handlers; OnDisconnect waits for them.
 	// Only serve and its tasks start tasks.
 	tasks sync.WaitGroup
+
+	// freed gets a value when a channel is uncounted.
+	freed chan struct{}
 
 	// mu guards what follows. It is held for memory only.
 	mu      sync.Mutex
@@ -56,6 +65,7 @@ func newConnection(netConn net.Conn, settings *settings) *connection {
 		id:       hex.EncodeToString(id[:]),
 		net:      newTransport(netConn),
 		done:     make(chan struct{}),
+		freed:    make(chan struct{}, 1),
 	}
 	c.log = settings.log.With("connection", c.id, "remote", remoteName(netConn))
 	return c
@@ -225,18 +235,40 @@ func (c *connection) serveChannels(login SSHConnectionHandler, log *slog.Logger,
 	}
 }
 
-// addChannel counts a new session, or says why there can't be one.
-func (c *connection) addChannel() (ssh.RejectionReason, string) {
+// addChannel counts a new session, or says why there can't be one. It may wait
+// for channelGrace.
+func (c *connection) addChannel() (reason ssh.RejectionReason, words string) {
+	var timeout <-chan time.Time
+	for {
+		full, draining := c.tryAddChannel()
+		switch {
+		case draining:
+			return ssh.ResourceShortage, "the server is shutting down"
+		case !full:
+			return 0, ""
+		}
+		if timeout == nil {
+			timer := time.NewTimer(channelGrace)
+			defer timer.Stop()
+			timeout = timer.C
+		}
+		select {
+		case <-c.freed:
+		case <-timeout:
+			return ssh.ResourceShortage, "too many sessions on this connection"
+		}
+	}
+}
+
+func (c *connection) tryAddChannel() (full, draining bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch limit := c.settings.maxChannels; {
-	case c.draining:
-		return ssh.ResourceShortage, "the server is shutting down"
-	case limit >= 0 && c.channels >= limit:
-		return ssh.ResourceShortage, "too many sessions on this connection"
+	limit := c.settings.maxChannels
+	full = limit >= 0 && c.channels >= limit
+	if !full && !c.draining {
+		c.channels++
 	}
-	c.channels++
-	return 0, ""
+	return full, c.draining
 }
 
 // removeChannel uncounts a session. It closes the connection after the last one
@@ -246,6 +278,10 @@ func (c *connection) removeChannel() {
 	c.channels--
 	last := c.draining && c.channels == 0
 	c.mu.Unlock()
+	select {
+	case c.freed <- struct{}{}:
+	default:
+	}
 	if last {
 		c.cut()
 	}

@@ -47,7 +47,8 @@ type NetworkConnectionHandler interface {
 	// OnHandshakeSuccess is called once, when the client has proved who it is.
 	// What takes long must be started here and waited for elsewhere: the
 	// client's channels wait until it returns. An error disconnects the
-	// client.
+	// client; if it has a UserMessage, the user reads that first, as the
+	// refusal of the session.
 	OnHandshakeSuccess(username string) (SSHConnectionHandler, error)
 
 	// OnDisconnect is called exactly once, when the connection has ended and
@@ -61,7 +62,9 @@ type NetworkConnectionHandler interface {
 	OnShutdown(ctx context.Context)
 }
 
-// SSHConnectionHandler serves one authenticated connection.
+// SSHConnectionHandler serves one authenticated connection. OnSessionChannel may
+// be called for several channels at the same time, so that a slow one delays no
+// other. The two that are only told something must not block.
 type SSHConnectionHandler interface {
 	// OnUnsupportedGlobalRequest is told of a global request (RFC 4254 section
 	// 4) that the server refuses. requestID counts the connection's requests.
@@ -95,7 +98,19 @@ type SSHConnectionHandler interface {
 //     and also when the program could not be started after all. The server
 //     then sends the exit status, end of file, and closes the channel.
 //
-// The streams end with the channel; the handler closes none of them.
+// The streams end with the channel; the handler closes none of them. They may
+// be used, and onExit be called, before the method has returned: the client is
+// told that its program runs before the first byte. Both outputs may be written
+// to by several goroutines. A closed channel is ErrChannelClosed; stdout can
+// also fail with ErrOutputClosed, when the client reads it no more.
+//
+// When one of the three returns an error with a UserMessage, OpenSSH's client
+// would quit before it prints the words, if the request were plainly refused. So
+// for a shell or a command the server accepts, writes the words to standard
+// error, and ends the session with the exit code 255. A subsystem is refused,
+// after the words. After any refusal the channel stays open for another try. A
+// program in the session that already runs is the server's to refuse; the
+// handler is not asked for a second one.
 type SessionChannelHandler interface {
 	// OnUnsupportedChannelRequest is told of a request of unknown type, which
 	// the server refuses.

@@ -205,7 +205,7 @@ func checkHostKey(key ssh.Signer) (ssh.Signer, error) {
 	if cert, ok := public.(*ssh.Certificate); ok {
 		public = cert.Key
 	}
-	if public.Type() == ssh.InsecureKeyAlgoDSA {
+	if public.Type() == keyTypeDSA {
 		return nil, errors.New("DSA host keys are not supported: they are weak, and clients no longer take them")
 	}
 	if public, ok := public.(ssh.CryptoPublicKey); ok {

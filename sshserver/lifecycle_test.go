@@ -303,7 +303,9 @@ func TestKeepAliveCutsVanishedClients(t *testing.T) {
 	must(t, err)
 	conn, channels, requests, err := ssh.NewClientConn(tcp, "", h.clientConfig())
 	must(t, err)
-	client := ssh.NewClient(conn, channels, nil)
+	none := make(chan *ssh.Request) // this test answers them
+	close(none)
+	client := ssh.NewClient(conn, channels, none)
 	defer client.Close()
 	s := h.session(client)
 	must(t, s.Start("sleep 1000"))

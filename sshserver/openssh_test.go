@@ -359,7 +359,7 @@ func TestOpenSSHKilledInAnUpload(t *testing.T) {
 		must(t, cmd.Start())
 		_, err = stdin.Write(make([]byte, 100000))
 		must(t, err)
-		waitFor(t, "the session", func() bool { return strings.Contains(h.logs.String(), "session opened") })
+		waitFor(t, "the program", func() bool { return strings.Contains(strings.Join(h.toy.log(), "\n"), "started cat") })
 		must(t, cmd.Process.Signal(signal))
 		_ = cmd.Wait()
 		waitFor(t, "the end", func() bool { return h.toy.disconnects.Load() == 1 })

@@ -300,6 +300,7 @@ func (s *toySession) run(line string, stdin io.Reader, stdout, stderr io.Writer,
 	s.mu.Lock()
 	s.cmd = cmd
 	s.mu.Unlock()
+	s.toy.note("started %s", line)
 
 	go func() {
 		_, err := io.Copy(toProgram, stdin)

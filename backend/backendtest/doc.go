@@ -2,5 +2,5 @@
 // counts on, asked of the handlers that a backend makes, on the real thing.
 //
 // Run it with a [Target]. The guest needs a POSIX shell and the commands cat,
-// sleep, stty and head; busybox has them all.
+// sleep, stty, head and grep; busybox has them all.
 package backendtest

@@ -325,7 +325,7 @@ func terminalSize(t *testing.T, target Target, c *connection) {
 	}{{123, 45, "45 123\r\n"}, {0, 0, "24 80\r\n"}} {
 		s := c.session().pty(size.columns, size.rows)
 		if target.LateSize {
-			s.exec("until stty size 2>/dev/null; do sleep 0.1; done")
+			s.exec("until stty size 2>/dev/null | grep .; do sleep 0.1; done")
 		} else {
 			s.exec("stty size")
 		}

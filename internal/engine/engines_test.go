@@ -195,9 +195,14 @@ func TestExecStreams(t *testing.T) {
 		// Hazard 9.
 		t.Run("running", func(t *testing.T) {
 			id, _ := start(t, c, box, ExecSpec{Cmd: []string{"/bin/cat"}})
-			state, err := c.InspectExec(testContext(t), id)
-			if err != nil || !state.Running || state.PID == 0 {
-				t.Errorf("got %+v, %v", state, err)
+			for ctx := testContext(t); ; time.Sleep(5 * time.Millisecond) {
+				state, err := c.InspectExec(ctx, id)
+				if err != nil || !state.Running {
+					t.Fatalf("got %+v, %v", state, err)
+				}
+				if state.PID != 0 {
+					break
+				}
 			}
 		})
 		t.Run("read", func(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errhttp"
@@ -113,6 +112,7 @@ func refused(op string, status int, message string) error {
 func kindOf(err error, message string) error {
 	var certificate *tls.CertificateVerificationError
 	var network *net.OpError
+	var unreached unreachable
 	switch {
 	case err == nil:
 		return kindOfMessage(message)
@@ -126,9 +126,7 @@ func kindOf(err error, message string) error {
 		// The API client drops the cause here and leaves the text.
 		client.IsErrConnectionFailed(err) && strings.HasPrefix(message, "permission denied"):
 		return ErrForbidden
-	case client.IsErrConnectionFailed(err),
-		errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist),
-		errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+	case client.IsErrConnectionFailed(err), errors.As(err, &unreached):
 		return ErrUnavailable
 	case errdefs.IsNotFound(err):
 		return ErrNotFound
@@ -170,6 +168,9 @@ func kindOfMessage(message string) error {
 			"can only create exec sessions on running containers", "container is paused",
 			"removal of container", "being removed"}},
 		{ErrNotFound, []string{"manifest for ", "no matching manifest"}},
+		// A command that can't be run. Docker says 400 to it.
+		{ErrInvalid, []string{"attempted to invoke a command that was not found", "executable file not found",
+			"oci permission denied"}},
 	} {
 		for _, words := range known.words {
 			if strings.Contains(m, words) {

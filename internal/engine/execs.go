@@ -84,19 +84,27 @@ type execStart struct {
 }
 
 // InspectExec tells the state of a program. ExitCode means nothing while it is
-// Running.
+// Running, and PID may be zero for a moment after the start.
 func (c *Client) InspectExec(ctx context.Context, id string) (ExecState, error) {
 	op := describe("inspect program", id)
 	if err := checkID(op, "program", id); err != nil {
 		return ExecState{}, err
 	}
-	var state ExecState
-	err := c.link.unary(ctx, op, 0, func(ctx context.Context, api *client.Client) error {
-		r, err := api.ExecInspect(ctx, id, client.ExecInspectOptions{})
-		state = ExecState{Running: r.Running, ExitCode: r.ExitCode, PID: r.PID}
-		return err
-	})
-	return state, err
+	// Not through the API client: it wants the detach keys in base64, and
+	// Podman gives them as they are.
+	var answer struct {
+		Running  bool
+		ExitCode *int
+		Pid      int
+	}
+	if err := c.link.get(ctx, op, "/exec/"+id+"/json", &answer); err != nil {
+		return ExecState{}, err
+	}
+	state := ExecState{Running: answer.Running, PID: answer.Pid}
+	if answer.ExitCode != nil {
+		state.ExitCode = *answer.ExitCode
+	}
+	return state, nil
 }
 
 // ResizeExec changes the size of a running program's terminal. Engines refuse

@@ -13,8 +13,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-
-	"github.com/moby/moby/client"
 )
 
 // refusalLimit bounds what is read of a refusal, in bytes.
@@ -36,7 +34,7 @@ func (l *link) hijack(ctx context.Context, op string, n *negotiated,
 	}
 	// Closing is what ends a read or write when ctx ends.
 	stop := context.AfterFunc(bounded, func() { _ = conn.Close() })
-	s, err := upgrade(op, conn, l.request(bounded, n, path, query, body), tty)
+	s, err := upgrade(op, conn, l.upgradeRequest(bounded, n, path, query, body), tty)
 	if !stop() && err == nil {
 		err = context.Cause(bounded)
 	}
@@ -61,17 +59,11 @@ func (l *link) connect(ctx context.Context) (net.Conn, error) {
 	return secure, nil
 }
 
-func (l *link) request(ctx context.Context, n *negotiated, path string, query url.Values, body any) *http.Request {
-	u := &url.URL{Scheme: "http", Host: l.address.hostport, RawQuery: query.Encode(),
-		Path: l.address.path + "/v" + n.info.APIVersion + path}
-	if l.address.network != "tcp" {
-		u.Host = client.DummyHost
-	}
-	r := (&http.Request{
-		Method: http.MethodPost, URL: u, Host: u.Host,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Connection": {"Upgrade"}, "Upgrade": {"tcp"}, "User-Agent": {"berth"}},
-	}).WithContext(ctx)
+func (l *link) upgradeRequest(ctx context.Context, n *negotiated, path string, query url.Values, body any) *http.Request {
+	r := l.request(ctx, n, http.MethodPost, path)
+	r.URL.RawQuery = query.Encode()
+	r.Header.Set("Connection", "Upgrade")
+	r.Header.Set("Upgrade", "tcp")
 	if body != nil {
 		text, err := json.Marshal(body)
 		if err != nil {
@@ -131,20 +123,8 @@ func refusal(op string, r *http.Response) error {
 	if json.Unmarshal(text, &answer) == nil && answer.Message != "" {
 		message = strings.TrimSpace(answer.Message)
 	}
-	if r.StatusCode < http.StatusBadRequest {
+	if r.StatusCode < http.StatusBadRequest { // see upgraded
 		return fail(op, ErrNotImplemented, "the engine answered %s and gave no stream; is there a proxy between?", r.Status)
 	}
 	return refused(op, r.StatusCode, message)
 }
-
-// unreachable is an error of the connection itself.
-type unreachable struct {
-	host string
-	err  error
-}
-
-func (u unreachable) Error() string {
-	return "cannot reach the engine at " + u.host + ": " + u.err.Error()
-}
-
-func (u unreachable) Unwrap() error { return u.err }

@@ -41,7 +41,7 @@ func (c *Client) LoadImage(ctx context.Context, tar io.Reader) error {
 	}
 	r, err := n.api.ImageLoad(ctx, tar, client.ImageLoadWithQuiet(true))
 	if err == nil {
-		err = readProgress(op, r, func(PullProgress) {})
+		err = readProgress(op, c.link.settings.Host, r, func(PullProgress) {})
 		_ = r.Close()
 	}
 	return c.link.explain(ctx, ctx, op, classify(op, err))

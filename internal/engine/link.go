@@ -154,16 +154,19 @@ type roundTripper struct{ *http.Transport }
 
 // client makes an API client over the shared transport.
 func (l *link) client(opts ...client.Opt) (*client.Client, error) {
-	scheme := "http"
-	if l.tls != nil {
-		scheme = "https"
-	}
 	return client.New(append([]client.Opt{
 		client.WithHost(l.settings.Host),
 		client.WithHTTPClient(&http.Client{
 			Transport:     roundTripper{l.transport},
 			CheckRedirect: client.CheckRedirect,
 		}),
-		client.WithScheme(scheme),
+		client.WithScheme(l.scheme()),
 	}, opts...)...)
+}
+
+func (l *link) scheme() string {
+	if l.tls != nil {
+		return "https"
+	}
+	return "http"
 }

@@ -41,8 +41,11 @@ func (c *Client) PullImage(ctx context.Context, ref string, platform *ocispec.Pl
 	}
 	r, err := n.api.ImagePull(ctx, ref, options)
 	if err == nil {
-		err = readProgress(op, r, progress)
+		err = readProgress(op, c.link.settings.Host, r, progress)
 		_ = r.Close()
+	} else if kind := kindOfMessage(err.Error()); kind != nil {
+		// Docker says 404 also to what it may not see.
+		err = fail(op, kind, "%w", err)
 	}
 	err = c.link.explain(ctx, ctx, op, classify(op, err))
 	if err != nil && credentialsErr != nil {
@@ -57,7 +60,7 @@ const progressLine = 1 << 20
 
 // readProgress reads news until the end. The status of such an answer is sent
 // before anything is known, so what fails comes as a line too.
-func readProgress(op string, r io.Reader, progress func(PullProgress)) error {
+func readProgress(op, host string, r io.Reader, progress func(PullProgress)) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 4<<10), progressLine)
 	for lines.Scan() {
@@ -93,7 +96,7 @@ func readProgress(op string, r io.Reader, progress func(PullProgress)) error {
 		if errors.Is(err, bufio.ErrTooLong) {
 			return fail(op, nil, "the engine sent a line of more than %d bytes: %w", progressLine, err)
 		}
-		return unreachable{"the other end", err}
+		return unreachable{host, err}
 	}
 	return nil
 }
