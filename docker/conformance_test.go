@@ -2,8 +2,10 @@ package docker_test
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/moby/moby/api/types/container"
@@ -61,6 +63,62 @@ func TestConformance(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// The older form of the configuration does the same: it always pulls, so the
+// guest is in a registry.
+func TestConformanceDockerRun(t *testing.T) {
+	r := newRegistry(t)
+	credentials(t, r.host, registryUser, registryPassword)
+	image := r.push(t)
+	backendtest.Run(t, backendtest.Target{
+		Connect: func(client net.TCPAddr, id string) (sshserver.NetworkConnectionHandler, error) {
+			return docker.NewDockerRun(client, id, docker.DockerRunConfig{
+				Host: testguest.EngineHost(),
+				Config: docker.DockerRunContainerConfig{
+					LaunchConfig: docker.LaunchConfig{ContainerConfig: &container.Config{
+						Image:  image,
+						Cmd:    []string{"/bin/sh"},
+						Labels: map[string]string{testguest.Label: "1"},
+					}},
+					Subsystems: map[string]string{"echo": "/bin/cat"},
+				},
+			}, testLogger(t), nil, nil)
+		},
+		Containers:    containers(t),
+		Mode:          backend.ModeSession,
+		Signals:       true,
+		EchoSubsystem: "echo",
+		LateSize:      true,
+	})
+}
+
+// DisableCommand refuses commands, and nothing else.
+func TestDockerRunDisableCommand(t *testing.T) {
+	handler, err := docker.NewDockerRun(net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}, t.Name(), docker.DockerRunConfig{
+		Host: testguest.EngineHost(),
+		Config: docker.DockerRunContainerConfig{
+			LaunchConfig:   docker.LaunchConfig{ContainerConfig: &container.Config{Image: "never-used"}},
+			DisableCommand: true,
+		},
+	}, testLogger(t), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer handler.OnDisconnect()
+	ssh, err := handler.OnHandshakeSuccess("tester")
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := ssh.OnSessionChannel(0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.OnClose()
+	err = session.OnExecRequest(1, "true", strings.NewReader(""), io.Discard, io.Discard, func(sshserver.ExitStatus) {})
+	if got := backend.Code(err); got != docker.EProgramExecutionDisabled {
+		t.Errorf("code %q (%v), want %q", got, err, docker.EProgramExecutionDisabled)
 	}
 }
 

@@ -74,12 +74,16 @@ func (r *testRegistry) push(t *testing.T) string {
 	}
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
-	for _, e := range []tar.Header{
+	entries := []tar.Header{
 		{Name: "bin/", Typeflag: tar.TypeDir, Mode: 0o755},
 		{Name: "bin/busybox", Mode: 0o755, Size: int64(len(busybox))},
-		{Name: "bin/sh", Typeflag: tar.TypeSymlink, Linkname: "busybox"},
-		{Name: "bin/sleep", Typeflag: tar.TypeSymlink, Linkname: "busybox"},
-	} {
+		{Name: "etc/", Typeflag: tar.TypeDir, Mode: 0o755},
+		{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o777},
+	}
+	for _, command := range []string{"sh", "cat", "echo", "env", "grep", "head", "sleep", "stty", "tty"} {
+		entries = append(entries, tar.Header{Name: "bin/" + command, Typeflag: tar.TypeSymlink, Linkname: "busybox"})
+	}
+	for _, e := range entries {
 		if err := w.WriteHeader(&e); err != nil {
 			t.Fatal(err)
 		}
