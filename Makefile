@@ -1,1 +1,50 @@
-# Entries: run · test · bench · lint · build. People, README and CI use the same ones.
+# Entries: run · test · lint · build. People, README and CI use the same ones.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+ARCHES  := amd64 arm64
+ASSETS  := internal/guestimage/assets
+FLAGS   := -trimpath -buildvcs=false
+
+.PHONY: run test lint build assets docs setup clean
+
+## run: build, and start the quick start
+run: build
+	bin/berth serve
+
+## build: bin/berth, with the guest's programs inside, and bin/berth-agent
+build: assets
+	CGO_ENABLED=0 $(GO) build $(FLAGS) -ldflags '$(LDFLAGS)' -o bin/ ./cmd/berth ./cmd/berth-agent
+
+## assets: the programs of the built-in image, for each architecture
+assets: $(foreach a,$(ARCHES),$(ASSETS)/agent-linux-$(a).gz $(ASSETS)/guest-linux-$(a).gz)
+
+GUEST_SOURCES := go.mod go.sum $(shell find cmd/berth-agent cmd/berth-guest internal -name '*.go' ! -name '*_test.go')
+
+$(ASSETS)/agent-linux-%.gz: $(GUEST_SOURCES)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build $(FLAGS) -ldflags '-s -w' -o $(@:.gz=) ./cmd/berth-agent
+	gzip -9nf $(@:.gz=)
+
+$(ASSETS)/guest-linux-%.gz: $(GUEST_SOURCES)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build $(FLAGS) -ldflags '-s -w' -o $(@:.gz=) ./cmd/berth-guest
+	gzip -9nf $(@:.gz=)
+
+## setup: what the tests need and this machine lacks, from the distribution
+setup:
+	@scripts/setup
+
+## test: all tests, on a real engine
+test: setup assets
+	$(GO) test -race -timeout 25m ./...
+
+## lint: formatting, vet, staticcheck, and the platforms that people embed on
+lint:
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	GOOS=darwin GOARCH=arm64 $(GO) build ./...
+	GOOS=windows GOARCH=amd64 $(GO) build ./...
+
+clean:
+	rm -rf bin $(ASSETS)/*.gz

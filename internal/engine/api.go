@@ -67,9 +67,11 @@ type ExecSpec struct {
 
 // ExecState is what an engine knows about a program.
 type ExecState struct {
-	Running  bool
+	// Running is true until the program has ended, also before its start.
+	Running bool
+	// ExitCode means nothing while Running.
 	ExitCode int
-	// PID is in the engine's own namespace.
+	// PID is in the engine's own namespace; zero until known.
 	PID int
 }
 

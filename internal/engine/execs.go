@@ -84,7 +84,8 @@ type execStart struct {
 }
 
 // InspectExec tells the state of a program. ExitCode means nothing while it is
-// Running, and PID may be zero for a moment after the start.
+// Running, which it also is while it is about to be started; PID may be zero
+// until it really is.
 func (c *Client) InspectExec(ctx context.Context, id string) (ExecState, error) {
 	op := describe("inspect program", id)
 	if err := checkID(op, "program", id); err != nil {
@@ -100,11 +101,12 @@ func (c *Client) InspectExec(ctx context.Context, id string) (ExecState, error) 
 	if err := c.link.get(ctx, op, "/exec/"+id+"/json", &answer); err != nil {
 		return ExecState{}, err
 	}
-	state := ExecState{Running: answer.Running, PID: answer.Pid}
-	if answer.ExitCode != nil {
-		state.ExitCode = *answer.ExitCode
+	// Docker answers a start before it has started the program: for a moment
+	// it does not run and has no exit code.
+	if answer.ExitCode == nil {
+		return ExecState{Running: true, PID: answer.Pid}, nil
 	}
-	return state, nil
+	return ExecState{Running: answer.Running, ExitCode: *answer.ExitCode, PID: answer.Pid}, nil
 }
 
 // ResizeExec changes the size of a running program's terminal. Engines refuse

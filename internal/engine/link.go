@@ -129,15 +129,13 @@ func newLink(s Settings) (*link, error) {
 	if err != nil {
 		return nil, fail(settingsOp, ErrInvalid, "host %q: %w", s.Host, err)
 	}
-	dial := dialer.Dialer()
-	return &link{
+	l := &link{
 		settings: s,
 		address:  a,
 		tls:      config,
-		dial:     dial,
+		dial:     dialer.Dialer(),
 		places:   make(places, heavyCalls),
 		transport: &http.Transport{
-			DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 			TLSClientConfig:     config.Clone(),
 			MaxIdleConns:        idleConnections,
 			MaxIdleConnsPerHost: idleConnections,
@@ -145,7 +143,9 @@ func newLink(s Settings) (*link, error) {
 			TLSHandshakeTimeout: s.Timeout,
 			DisableCompression:  true,
 		},
-	}, nil
+	}
+	l.transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return l.dial(ctx) }
+	return l, nil
 }
 
 // roundTripper hides the transport's type from the API client, which would

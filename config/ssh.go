@@ -1,0 +1,164 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/berth-ssh/berth/internal/settings"
+	"github.com/berth-ssh/berth/sshserver"
+)
+
+const (
+	defaultListen       = "127.0.0.1:2222"
+	defaultDrainTimeout = 30 * time.Second
+)
+
+// SSH is the SSH server: where it listens and how it speaks.
+type SSH struct {
+	// Listen is the address to listen on, host:port. An empty host, as in
+	// ":2222", is all of the machine's addresses; port 0 is any free port.
+	// Default: 127.0.0.1:2222.
+	Listen string `json:"listen,omitempty" yaml:"listen,omitempty"`
+	// HostKeys are files with private keys that prove to clients who the server
+	// is, at most one of each type, readable by their owner only. ssh-keygen
+	// makes such files. Default: an ed25519 key in the state directory, made at
+	// the first start.
+	HostKeys []string `json:"hostKeys,omitempty" yaml:"hostKeys,omitempty"`
+	// Banner is a text that is shown to the user before the login. Default:
+	// none.
+	Banner string `json:"banner,omitempty" yaml:"banner,omitempty"`
+	// ServerVersion is the identification string that the server sends first,
+	// "SSH-2.0-" and a name without spaces. Default: SSH-2.0-Berth.
+	ServerVersion string `json:"serverVersion,omitempty" yaml:"serverVersion,omitempty"`
+	// MaxAuthTries is how many attempts to log in may fail before the
+	// connection is cut. Each key that is refused counts. Negative means no
+	// limit but the protocol library's. Default: 6.
+	MaxAuthTries int `json:"maxAuthTries,omitempty" yaml:"maxAuthTries,omitempty"`
+	// HandshakeTimeout is the time from accepting a connection to the end of
+	// the login. Default: 2m.
+	HandshakeTimeout time.Duration `json:"handshakeTimeout,omitempty" yaml:"handshakeTimeout,omitempty"`
+	// KeepAlive finds clients that have vanished without a word, so that their
+	// containers are removed.
+	KeepAlive KeepAlive `json:"keepAlive,omitempty" yaml:"keepAlive,omitempty"`
+	// MaxConnections bounds the connections of all clients together; further
+	// ones are closed at once. Negative means no limit. Default: 4096.
+	MaxConnections int `json:"maxConnections,omitempty" yaml:"maxConnections,omitempty"`
+	// MaxChannels bounds the open channels, sessions for example, of one
+	// connection; further ones are refused. Each may take up to 2 MiB of
+	// memory. Negative means no limit. Default: 32.
+	MaxChannels int `json:"maxChannels,omitempty" yaml:"maxChannels,omitempty"`
+	// Algorithms are the algorithms that are offered, by their names in the
+	// protocol, best first.
+	Algorithms Algorithms `json:"algorithms,omitempty" yaml:"algorithms,omitempty"`
+	// DrainTimeout is the time that programs get to end when the server is
+	// asked to stop. After that they are killed. Default: 30s.
+	DrainTimeout time.Duration `json:"drainTimeout,omitempty" yaml:"drainTimeout,omitempty"`
+}
+
+// KeepAlive finds clients that have vanished without a word.
+type KeepAlive struct {
+	// Interval is the time without a byte from the client after which it is
+	// asked for a sign of life. Negative means never. Default: 30s.
+	Interval time.Duration `json:"interval,omitempty" yaml:"interval,omitempty"`
+	// CountMax is how many intervals in a row may then pass in silence before
+	// the connection is cut. Default: 3.
+	CountMax int `json:"countMax,omitempty" yaml:"countMax,omitempty"`
+}
+
+// Algorithms are the algorithms that are offered. A list that is left out has
+// the default, which leaves out what is weak; a weak algorithm must be named to
+// be offered.
+type Algorithms struct {
+	// KeyExchanges agree on the keys of a connection. Default:
+	// mlkem768x25519-sha256, curve25519-sha256, ecdh-sha2-nistp256, -384 and
+	// -521.
+	KeyExchanges []string `json:"keyExchanges,omitempty" yaml:"keyExchanges,omitempty"`
+	// Ciphers encrypt. Default: aes128-gcm@openssh.com,
+	// aes256-gcm@openssh.com, chacha20-poly1305@openssh.com, aes128-ctr,
+	// aes192-ctr, aes256-ctr.
+	Ciphers []string `json:"ciphers,omitempty" yaml:"ciphers,omitempty"`
+	// MACs protect what a cipher does not protect by itself. Default:
+	// hmac-sha2-256-etm@openssh.com, hmac-sha2-512-etm@openssh.com,
+	// hmac-sha2-256, hmac-sha2-512.
+	MACs []string `json:"macs,omitempty" yaml:"macs,omitempty"`
+	// HostKeys sign for the server. Those for which there is no host key are
+	// not offered. Default: ed25519, ECDSA, and RSA with SHA-2.
+	HostKeys []string `json:"hostKeys,omitempty" yaml:"hostKeys,omitempty"`
+	// PublicKeys are the algorithms of users' keys. Default: all that do not
+	// rest on SHA-1.
+	PublicKeys []string `json:"publicKeys,omitempty" yaml:"publicKeys,omitempty"`
+}
+
+func (s SSH) withDefaults() SSH {
+	setDefault(&s.Listen, defaultListen)
+	setDefault(&s.ServerVersion, sshserver.DefaultServerVersion)
+	setDefault(&s.MaxAuthTries, sshserver.DefaultMaxAuthTries)
+	setDefault(&s.HandshakeTimeout, sshserver.DefaultHandshakeTimeout)
+	setDefault(&s.KeepAlive.Interval, sshserver.DefaultKeepAliveInterval)
+	setDefault(&s.KeepAlive.CountMax, sshserver.DefaultKeepAliveCountMax)
+	setDefault(&s.MaxConnections, sshserver.DefaultMaxConnections)
+	setDefault(&s.MaxChannels, sshserver.DefaultMaxChannels)
+	setDefault(&s.DrainTimeout, defaultDrainTimeout)
+
+	def := sshserver.DefaultAlgorithms()
+	for _, list := range []struct{ value, def *[]string }{
+		{&s.Algorithms.KeyExchanges, &def.KeyExchanges},
+		{&s.Algorithms.Ciphers, &def.Ciphers},
+		{&s.Algorithms.MACs, &def.MACs},
+		{&s.Algorithms.HostKeys, &def.HostKeys},
+		{&s.Algorithms.PublicKeys, &def.PublicKeys},
+	} {
+		if *list.value == nil {
+			*list.value = *list.def
+		}
+	}
+	return s
+}
+
+func setDefault[T comparable](field *T, def T) {
+	var zero T
+	if *field == zero {
+		*field = def
+	}
+}
+
+func (s SSH) validate() error {
+	var errs settings.Errors
+	errs.Under("listen", CheckListen(s.Listen))
+	name, ok := strings.CutPrefix(s.ServerVersion, "SSH-2.0-")
+	if !ok || name == "" || len(s.ServerVersion) > 253 || strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		// The form is that of RFC 4253 section 4.2, without comments.
+		errs.Add("serverVersion", "%q must be SSH-2.0- and a name of printable characters without spaces, 253 in all at most", s.ServerVersion)
+	}
+	if s.HandshakeTimeout < 0 {
+		errs.Add("handshakeTimeout", "%s is negative; leave it out for the default", s.HandshakeTimeout)
+	}
+	if s.KeepAlive.CountMax < 0 {
+		errs.Add("keepAlive.countMax", "%d is negative; a negative interval turns the question off", s.KeepAlive.CountMax)
+	}
+	if s.DrainTimeout < 0 {
+		errs.Add("drainTimeout", "%s is negative; leave it out for the default", s.DrainTimeout)
+	}
+	a := s.Algorithms
+	errs.Under("algorithms.keyExchanges", sshserver.Algorithms{KeyExchanges: a.KeyExchanges}.Validate())
+	errs.Under("algorithms.ciphers", sshserver.Algorithms{Ciphers: a.Ciphers}.Validate())
+	errs.Under("algorithms.macs", sshserver.Algorithms{MACs: a.MACs}.Validate())
+	errs.Under("algorithms.hostKeys", sshserver.Algorithms{HostKeys: a.HostKeys}.Validate())
+	errs.Under("algorithms.publicKeys", sshserver.Algorithms{PublicKeys: a.PublicKeys}.Validate())
+	return errs.Err()
+}
+
+// CheckListen checks the form of an address to listen on.
+func CheckListen(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q must be host:port, such as 127.0.0.1:2222 or :2222", address)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("port %q must be a number from 0 to 65535", port)
+	}
+	return nil
+}
