@@ -64,6 +64,11 @@ const (
 	LogError LogLevel = "error"
 )
 
+// Values lists the levels that exist.
+func (LogLevel) Values() []string {
+	return []string{string(LogDebug), string(LogInfo), string(LogWarn), string(LogError)}
+}
+
 // LogFormat is the form of log records.
 type LogFormat string
 
@@ -73,6 +78,11 @@ const (
 	LogText LogFormat = "text"
 	LogJSON LogFormat = "json"
 )
+
+// Values lists the forms that exist.
+func (LogFormat) Values() []string {
+	return []string{string(LogAuto), string(LogText), string(LogJSON)}
+}
 
 // Default returns the configuration of an empty file.
 func Default() *Config {
@@ -119,8 +129,8 @@ func (c *Config) Validate() error {
 	}
 	errs.Under("docker", backend.Validate())
 
-	errs.Under("log.level", settings.OneOf(c.Log.Level, LogDebug, LogInfo, LogWarn, LogError))
-	errs.Under("log.format", settings.OneOf(c.Log.Format, LogAuto, LogText, LogJSON))
+	errs.Under("log.level", settings.OneOf(string(c.Log.Level), c.Log.Level.Values()...))
+	errs.Under("log.format", settings.OneOf(string(c.Log.Format), c.Log.Format.Values()...))
 	return errs.Err()
 }
 

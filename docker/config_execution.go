@@ -52,7 +52,12 @@ const (
 
 // Validate refuses a mode that does not exist.
 func (m ExecutionMode) Validate() error {
-	return settings.OneOf(m, ExecutionModeConnection, ExecutionModeSession)
+	return settings.OneOf(string(m), m.Values()...)
+}
+
+// Values lists the modes that exist.
+func (ExecutionMode) Values() []string {
+	return []string{string(ExecutionModeConnection), string(ExecutionModeSession)}
 }
 
 // AgentMode says how programs run in the container.
@@ -68,7 +73,12 @@ const (
 
 // Validate refuses a way to run programs that does not exist.
 func (m AgentMode) Validate() error {
-	return settings.OneOf(m, AgentImage, AgentNone)
+	return settings.OneOf(string(m), m.Values()...)
+}
+
+// Values lists the ways that exist.
+func (AgentMode) Values() []string {
+	return []string{string(AgentImage), string(AgentNone)}
 }
 
 // ImagePullPolicy says when an image is pulled.
@@ -85,7 +95,12 @@ const (
 
 // Validate refuses a policy that does not exist.
 func (p ImagePullPolicy) Validate() error {
-	return settings.OneOf(p, ImagePullPolicyAlways, ImagePullPolicyIfNotPresent, ImagePullPolicyNever)
+	return settings.OneOf(string(p), p.Values()...)
+}
+
+// Values lists the policies that exist.
+func (ImagePullPolicy) Values() []string {
+	return []string{string(ImagePullPolicyAlways), string(ImagePullPolicyIfNotPresent), string(ImagePullPolicyNever)}
 }
 
 // WithDefaults returns a copy in which everything that was not set has its

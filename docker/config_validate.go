@@ -78,7 +78,7 @@ func (c ConnectionConfig) checkHost(errs *settings.Errors) {
 			errs.Add("host", "%q may hold a host, a port and a path only", u.Redacted())
 		}
 	default:
-		errs.Add("host", "%v", settings.OneOf(scheme, "unix", "tcp", "npipe"))
+		errs.Add("host", "scheme %w", settings.OneOf(scheme, "unix", "tcp", "npipe"))
 	}
 }
 

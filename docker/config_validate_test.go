@@ -55,7 +55,7 @@ func TestValidate(t *testing.T) {
 		"no scheme":        {func(c *Config) { c.Connection.Host = "/var/run/docker.sock" }, "connection.host: "},
 		"relative socket":  {func(c *Config) { c.Connection.Host = "unix://docker.sock" }, "connection.host: "},
 		"unknown scheme":   {func(c *Config) { c.Connection.Host = "ssh://engine" }, "connection.host: "},
-		"nearly a scheme":  {func(c *Config) { c.Connection.Host = "unx:///x" }, `connection.host: "unx" is not known; did you mean "unix"?`},
+		"nearly a scheme":  {func(c *Config) { c.Connection.Host = "unx:///x" }, `connection.host: scheme "unx" is not known; did you mean "unix"?`},
 		"no port":          {func(c *Config) { c.Connection.Host = "tcp://engine" }, "connection.host: "},
 		"tcp":              {func(c *Config) { c.Connection.Host = "tcp://[::1]:2375" }, ""},
 		"npipe":            {func(c *Config) { c.Connection.Host = "npipe:////./pipe/docker_engine" }, ""},

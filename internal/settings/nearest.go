@@ -20,18 +20,15 @@ func Nearest(word string, candidates []string) string {
 
 // OneOf returns nil if value is among the allowed ones, and otherwise an error
 // that lists them, with the nearest one as a suggestion.
-func OneOf[T ~string](value T, allowed ...T) error {
+func OneOf(value string, allowed ...string) error {
 	if slices.Contains(allowed, value) {
 		return nil
 	}
-	words := make([]string, len(allowed))
-	for i, a := range allowed {
-		words[i] = string(a)
+	list := strings.Join(allowed, ", ")
+	if near := Nearest(value, allowed); near != "" {
+		return fmt.Errorf("%q is not known; did you mean %q? (one of %s)", value, near, list)
 	}
-	if near := Nearest(string(value), words); near != "" {
-		return fmt.Errorf("%q is not known; did you mean %q? (one of %s)", string(value), near, strings.Join(words, ", "))
-	}
-	return fmt.Errorf("%q is not known; use one of %s", string(value), strings.Join(words, ", "))
+	return fmt.Errorf("%q is not known; use one of %s", value, list)
 }
 
 // distance is the number of insertions, deletions, replacements and swaps of
