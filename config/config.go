@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/berth-ssh/berth/docker"
@@ -164,4 +165,13 @@ func resolve(dir, path string) string {
 		return path
 	}
 	return filepath.Join(dir, path)
+}
+
+// YAML writes the configuration as a file, keys in the order of the reference.
+func (c *Config) YAML() ([]byte, error) {
+	text, err := settings.MarshalJSON(c)
+	if err != nil {
+		return nil, err
+	}
+	return yaml.JSONToYAML(text)
 }

@@ -12,8 +12,9 @@ import (
 // Keys that they don't know are ignored. Their keys may be written as the API
 // has them in JSON, or as the Go fields in lower case.
 type LaunchConfig struct {
-	// ContainerConfig is the Engine API's container configuration; its image
-	// is required.
+	// ContainerConfig is the Engine API's container configuration: image, user,
+	// environment and so on. An image is required, but for the berth command,
+	// which has its own.
 	ContainerConfig *container.Config `json:"container,omitempty" yaml:"container,omitempty"`
 	// HostConfig is the part that depends on the engine's machine: mounts,
 	// limits, privileges.

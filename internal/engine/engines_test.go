@@ -146,8 +146,9 @@ func TestContainerLife(t *testing.T) {
 func TestWaitMissesNothing(t *testing.T) {
 	eachEngine(t, func(t *testing.T, c *Client, image string) {
 		ctx := testContext(t)
-		for range 3 {
-			id := create(t, c, image, container.Config{Cmd: []string{"/bin/sh", "-c", "exit 5"}}, container.HostConfig{})
+		for i := range 6 {
+			id := create(t, c, image, container.Config{Cmd: []string{"/bin/sh", "-c", "exit 5"}},
+				container.HostConfig{AutoRemove: i%2 == 0})
 			results, err := c.WaitContainer(ctx, id)
 			if err != nil {
 				t.Fatal(err)

@@ -116,7 +116,6 @@ events_logger = "file"
 	p.process = exec.Command("podman", "--root", in("root"), "--runroot", in("run"), "--tmpdir", in("tmp"),
 		"--storage-driver", "vfs", "system", "service", "--time=0", "unix://"+in("podman.sock"))
 	p.process.Env = append(os.Environ(), "CONTAINERS_CONF="+conf)
-	p.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if p.err = p.process.Start(); p.err != nil {
 		p.process = nil
 		return

@@ -4,14 +4,22 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strconv"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 )
 
-// podmanLook is how often a container is looked at on Podman, beside waiting.
-const podmanLook = 500 * time.Millisecond
+// On Podman a container is looked at too, beside waiting: soon at first, since
+// only those that end at once are missed.
+const (
+	firstLook = 25 * time.Millisecond
+	lastLook  = time.Second
+	// goneLooks is how often a container may be seen to be gone before the
+	// wait for its exit code is given up.
+	goneLooks = 5
+)
 
 // WaitContainer registers a wait for a container's next exit and returns when
 // the engine has acknowledged that, so that a start that comes later can't be
@@ -19,7 +27,7 @@ const podmanLook = 500 * time.Millisecond
 // long as ctx; an engine that goes away is an ErrUnavailable.
 //
 // Podman 4 acknowledges first and begins to listen after that: a container that
-// ends at once would go unseen, so it is looked at every half second too.
+// ends at once would go unseen, so it is looked at as well.
 func (c *Client) WaitContainer(ctx context.Context, id string) (<-chan ExitResult, error) {
 	op := describe("wait for container", id)
 	if err := checkID(op, "container", id); err != nil {
@@ -51,11 +59,10 @@ func (c *Client) WaitContainer(ctx context.Context, id string) (<-chan ExitResul
 	go func() {
 		defer close(results)
 		defer stop(nil)
-		var look <-chan time.Time
+		pause, gone, since := firstLook, 0, time.Now()
+		look := make(<-chan time.Time)
 		if n.info.Podman {
-			ticker := time.NewTicker(podmanLook)
-			defer ticker.Stop()
-			look = ticker.C
+			look = time.After(pause)
 		}
 		for {
 			select {
@@ -70,12 +77,22 @@ func (c *Client) WaitContainer(ctx context.Context, id string) (<-chan ExitResul
 				results <- ExitResult{Err: c.link.explain(ctx, waiting, op, classify(op, broken(err)))}
 				return
 			case <-look:
-				if code, ended := c.link.ended(waiting, n, id); ended {
+				exit, err := c.link.ended(waiting, n, id, since)
+				if errors.Is(err, ErrNotFound) {
+					gone++
+				}
+				if err == nil && exit != nil || gone == goneLooks {
 					stop(nil)
 					drain(r)
-					results <- ExitResult{Exit: Exit{Code: code}}
+					result := ExitResult{Err: err}
+					if err == nil {
+						result.Exit = *exit
+					}
+					results <- result
 					return
 				}
+				pause = min(pause*2, lastLook)
+				look = time.After(pause)
 			}
 		}
 	}()
@@ -98,14 +115,47 @@ func broken(err error) error {
 	return err
 }
 
-// ended looks whether a container has run and ended.
-func (l *link) ended(ctx context.Context, n *negotiated, id string) (code int, ended bool) {
+// ended looks whether a container has ended since a time; nil if it has not, or
+// not yet begun. One that is gone has left its exit code in the engine's
+// events, or is an ErrNotFound.
+func (l *link) ended(ctx context.Context, n *negotiated, id string, since time.Time) (*Exit, error) {
+	const op = "look for the exit of a container"
 	bounded, cancel := context.WithTimeoutCause(ctx, l.settings.Timeout, errNoAnswer)
 	defer cancel()
 	r, err := n.api.ContainerInspect(bounded, id, client.ContainerInspectOptions{})
-	if err != nil || r.Container.State == nil {
-		return 0, false
+	if err == nil {
+		state := r.Container.State
+		if state == nil || state.Running || state.Status != container.StateExited {
+			return nil, nil
+		}
+		return &Exit{Code: state.ExitCode}, nil
 	}
-	state := r.Container.State
-	return state.ExitCode, state.Status == container.StateExited && !state.Running
+	if err = classify(op, err); !errors.Is(err, ErrNotFound) {
+		return nil, err
+	}
+	events := n.api.Events(bounded, client.EventsListOptions{
+		Since:   strconv.FormatInt(since.Unix()-1, 10), // whole seconds
+		Until:   strconv.FormatInt(time.Now().Unix()+1, 10),
+		Filters: client.Filters{}.Add("container", id),
+	})
+	var exit *Exit
+	for {
+		select {
+		case event := <-events.Messages:
+			if event.Action != "die" && event.Action != "died" {
+				continue
+			}
+			for _, name := range []string{"exitCode", "containerExitCode"} {
+				if code, err := strconv.Atoi(event.Actor.Attributes[name]); err == nil {
+					exit = &Exit{Code: code}
+					break
+				}
+			}
+		case <-events.Err: // the end, in whatever way
+			if exit == nil {
+				return nil, err
+			}
+			return exit, nil
+		}
+	}
 }
