@@ -81,7 +81,7 @@ func (c *Config) surprises(usableKeys int) settings.Errors {
 	if name := x.Launch.ContainerName; name != "" {
 		w.Add("docker.execution.containername", "%q lets only one container exist at a time: a second user is turned away", name)
 	}
-	if x.ShellCommand != nil && len(x.ShellCommand) == 1 && strings.Contains(x.ShellCommand[0], " ") {
+	if len(x.ShellCommand) == 1 && strings.Contains(x.ShellCommand[0], " ") {
 		w.Add("docker.execution.shellCommand", "%q is the name of one program; write each argument as an entry of its own", x.ShellCommand[0])
 	}
 	if len(x.IdleCommand) == 1 && strings.Contains(x.IdleCommand[0], " ") {

@@ -62,6 +62,9 @@ func (p Problems) Unwrap() []error {
 	return errs
 }
 
+// secretKey is the one key whose value nobody should see.
+const secretKey = "docker.connection.key"
+
 // problem finds the place of what is wrong with a key. A key that is not in the
 // file has the place of the section that it belongs to.
 func (s *source) problem(e *settings.KeyError) *Problem {
@@ -80,7 +83,9 @@ func (s *source) problem(e *settings.KeyError) *Problem {
 			mark = at.key
 		}
 		p.Line, p.Column = mark.line, mark.column
-		p.excerpt = s.excerpt(mark)
+		if p.Key != secretKey {
+			p.excerpt = s.excerpt(mark)
+		}
 		break
 	}
 	return p

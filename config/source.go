@@ -194,6 +194,10 @@ func (r *reader) mapping(n ast.Node, entries []*ast.MappingValueNode, p settings
 	for len(merged) > 0 {
 		node := r.resolved(merged[0])
 		merged = merged[1:]
+		// A list can be merged that has itself in it.
+		if r.nodes++; r.nodes > maxNodes {
+			return r.fail(n, "the document is too large")
+		}
 		if list, ok := node.(*ast.SequenceNode); ok {
 			merged = append(slices.Clone(list.Values), merged...)
 			continue

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// Comments returns the comments of the exported structures in the given
-// directories, which hold one package each: for "package.Type" and for
+// Comments returns the comments of the exported structures with tagged fields
+// in the given directories, which hold one package each: for "package.Type" and for
 // "package.Type.Field". Paragraphs are one line each, with a blank line between
 // them.
 func Comments(dirs ...string) (map[string]string, error) {
@@ -61,10 +61,10 @@ func collect(comments map[string]string, file *ast.File) {
 				doc = general.Doc
 			}
 			name := file.Name.Name + "." + typ.Name.Name
-			comments[name] = unwrap(doc)
 			for _, field := range structure.Fields.List {
 				for _, fieldName := range field.Names {
 					if fieldName.IsExported() && field.Tag != nil {
+						comments[name] = unwrap(doc)
 						comments[name+"."+fieldName.Name] = unwrap(field.Doc)
 					}
 				}
