@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/berth-ssh/berth/auth"
+	"github.com/berth-ssh/berth/config"
+	"github.com/berth-ssh/berth/docker"
+	"github.com/berth-ssh/berth/internal/engine"
+	"github.com/berth-ssh/berth/sshserver"
+)
+
+// engineTimeout bounds reaching the engine at the start, and loading the
+// built-in image into it.
+const engineTimeout = time.Minute
+
+func serveCommand() *cobra.Command {
+	var s server
+	c := &cobra.Command{
+		Use:   "serve",
+		Short: "Start the SSH server",
+		Long: `Serve starts the SSH server. When it accepts connections it prints one line to
+standard output, an ssh command that can be pasted into another terminal and works
+without a prompt. Logs go to standard error.
+
+Without --config it is the quick start: it listens on loopback only, keeps its host
+key and a client key in the state directory, accepts your own keys from ~/.ssh as
+well, and makes containers from its own image.
+
+SIGTERM and SIGINT drain: no new connections, programs are asked to end and killed
+after ssh.drainTimeout, all containers are removed. A second signal hurries.`,
+		Example: `  berth serve
+  berth serve --listen 127.0.0.1:0 --state-dir /tmp/berth
+  berth serve --config /etc/berth.yaml`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s.stdout, s.stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			return s.run(cmd.Context())
+		},
+	}
+	c.Flags().StringVar(&s.file, "config", "", "configuration file (see berth config --help)")
+	c.Flags().StringVar(&s.listen, "listen", "", "address to listen on, host:port; wins over the file's")
+	c.Flags().StringVar(&s.stateDir, "state-dir", "", "where keys are kept (default: "+stateDirHelp+")")
+	return c
+}
+
+// server is one run of serve.
+type server struct {
+	file, listen, stateDir string
+	stdout, stderr         io.Writer
+}
+
+func (s *server) run(ctx context.Context) error {
+	cfg, err := loadConfig(s.file)
+	if err != nil {
+		return err
+	}
+	if s.listen != "" {
+		if err := config.CheckListen(s.listen); err != nil {
+			return usageError{fmt.Errorf("--listen: %w", err)}
+		}
+		cfg.SSH.Listen = s.listen
+	}
+	log := newLogger(cfg.Log, s.stderr)
+	state, err := openState(s.stateDir)
+	if err != nil {
+		return err
+	}
+	defer state.close()
+
+	hostKeys, err := state.hostKeys(cfg.SSH.HostKeys)
+	if err != nil {
+		return err
+	}
+	authenticator, clientKey, err := s.authenticator(cfg, state, log)
+	if err != nil {
+		return err
+	}
+	b, err := openBackend(ctx, cfg, state.instance, log)
+	if err != nil {
+		return err
+	}
+	defer engine.CloseIdle()
+	defer b.Close()
+
+	// Attempts to log in end with ctx at the latest, also while draining.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	a := cfg.SSH.Algorithms
+	srv := &sshserver.Server{
+		Handler:           auth.NewHandler(ctx, authenticator, b.Handler, log),
+		HostKeys:          hostKeys,
+		AuthMethods:       authenticator.Methods(),
+		Banner:            cfg.SSH.Banner,
+		ServerVersion:     cfg.SSH.ServerVersion,
+		Algorithms:        sshserver.Algorithms(a),
+		MaxAuthTries:      cfg.SSH.MaxAuthTries,
+		HandshakeTimeout:  cfg.SSH.HandshakeTimeout,
+		KeepAliveInterval: cfg.SSH.KeepAlive.Interval,
+		KeepAliveCountMax: cfg.SSH.KeepAlive.CountMax,
+		MaxConnections:    cfg.SSH.MaxConnections,
+		MaxChannels:       cfg.SSH.MaxChannels,
+		Logger:            log,
+	}
+	if err := srv.Validate(); err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", cfg.SSH.Listen)
+	if err != nil {
+		return listenError(cfg.SSH.Listen, err)
+	}
+	ready, err := state.readyLine(listener.Addr(), hostKeys, clientKey)
+	if err != nil {
+		_ = listener.Close()
+		return err
+	}
+	return serve(ctx, srv, listener, cfg.SSH.DrainTimeout, log, func() {
+		log.Info("accepting connections", "address", listener.Addr().String(), "state", state.dir)
+		// Nobody may be reading it: that is no reason not to serve.
+		_, _ = fmt.Fprintln(s.stdout, ready)
+	})
+}
+
+// serve serves until a signal comes, and drains.
+func serve(ctx context.Context, srv *sshserver.Server, l net.Listener, drain time.Duration, log *slog.Logger, ready func()) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Serve(l) }()
+	ready()
+	select {
+	case err := <-ended:
+		return err
+	case got := <-signals:
+		log.Info("stopping: no new connections; programs are asked to end", "signal", got.String(), "timeout", drain)
+	case <-ctx.Done():
+	}
+	drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	go func() {
+		select {
+		case <-signals:
+			log.Info("stopping at once")
+			cancel()
+		case <-drainCtx.Done():
+		}
+	}()
+	err := srv.Shutdown(drainCtx)
+	if served := <-ended; served != nil && !errors.Is(served, sshserver.ErrServerClosed) {
+		return served
+	}
+	if err != nil && drainCtx.Err() == nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// authenticator accepts the keys of the file; in the quick start the caller's
+// own, and a client key that is made for it.
+func (s *server) authenticator(cfg *config.Config, state *state, log *slog.Logger) (auth.Authenticator, string, error) {
+	if s.file != "" {
+		return auth.NewAuthorizedKeys(cfg.Auth.PublicKey.Files, cfg.Auth.PublicKey.Keys, log), "", nil
+	}
+	path, line, err := state.clientKey()
+	if err != nil {
+		return nil, "", err
+	}
+	// Lines that can't be used are the caller's own business here.
+	return auth.NewAuthorizedKeys(ownKeyFiles(), []string{line}, slog.New(slog.DiscardHandler)), path, nil
+}
+
+// openBackend reaches the engine, removes what an earlier run has left, and
+// loads the built-in image where it is wanted.
+func openBackend(ctx context.Context, cfg *config.Config, instance string, log *slog.Logger) (*docker.Backend, error) {
+	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
+	defer cancel()
+	b, err := docker.Open(ctx, cfg.Docker, instance, log, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.OwnImage() {
+		name, err := b.UseGuestImage(ctx)
+		if err != nil {
+			b.Close()
+			return nil, err
+		}
+		log.Debug("containers are made from the built-in image", "image", name)
+	}
+	if err := b.Validate(); err != nil {
+		b.Close()
+		return nil, err
+	}
+	if _, err := b.Reap(ctx); err != nil {
+		log.Warn("containers that an earlier run has left may still be there", "error", err)
+	}
+	return b, nil
+}
+
+func listenError(address string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("the address %s is in use: stop what listens there, or choose another one with --listen", address)
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("no permission to listen on %s: ports below 1024 need root or the capability NET_BIND_SERVICE", address)
+	}
+	return fmt.Errorf("cannot listen on %s: %w", address, err)
+}
+
+func newLogger(c config.Log, w io.Writer) *slog.Logger {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(c.Level)) // validated
+	options := &slog.HandlerOptions{Level: level}
+	f, isFile := w.(*os.File)
+	switch {
+	case c.Format == config.LogJSON:
+		return slog.New(slog.NewJSONHandler(w, options))
+	case c.Format != config.LogText && isFile && term.IsTerminal(int(f.Fd())):
+		return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly}))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
