@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -67,12 +66,15 @@ func index(i int) string { return "[" + strconv.Itoa(i) + "]" }
 // surprises tells what is allowed but is probably not what is meant.
 func (c *Config) surprises(usableKeys int) settings.Errors {
 	var w settings.Errors
-	if usableKeys == 0 {
-		where := ""
-		if !loopback(c.SSH.Listen) {
-			where = fmt.Sprintf(", though the server listens on %s for others", c.SSH.Listen)
-		}
-		w.Add("auth.publicKey", "lists no key that could be used, so nobody can log in%s; add files or keys", where)
+	listed := len(c.Auth.PublicKey.Files) + len(c.Auth.PublicKey.Keys)
+	switch {
+	case usableKeys > 0:
+	case listed > 0:
+		w.Add("auth.publicKey", "lists no key that could be used, so nobody can log in")
+	case loopback(c.SSH.Listen):
+		w.Add("auth.publicKey", "lists no key, so only the client key in the state directory can log in; add files or keys")
+	default:
+		w.Add("auth.publicKey", "lists no key, so only the client key in the state directory can log in, though the server listens on %s for others; add files or keys", c.SSH.Listen)
 	}
 	if host := c.Docker.Connection; strings.HasPrefix(host.Host, "tcp://") && host.CaCert == "" && host.Cert == "" && !loopback(strings.TrimPrefix(host.Host, "tcp://")) {
 		w.Add("docker.connection.host", "is spoken to without TLS: whoever can reach it, or listen in, is root on that machine; set cacert, cert and key")

@@ -30,6 +30,9 @@ type Config struct {
 type Auth struct {
 	// PublicKey lists the keys that may log in. They are good for every
 	// username; the username is only passed on to the container's labels.
+	// Where none is listed, only the client key in the state directory may log
+	// in, which is made at the first start; without a file also the keys of
+	// whoever starts the server.
 	PublicKey PublicKey `json:"publicKey,omitempty" yaml:"publicKey,omitempty"`
 }
 

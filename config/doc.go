@@ -11,4 +11,3 @@
 // source to comments.json and writes the reference. They are written for users:
 // keys, units, defaults, examples.
 package config
-

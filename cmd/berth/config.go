@@ -13,9 +13,12 @@ func configCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
 		Short: "Check, show, or describe the configuration file",
-		Args:  noArgs,
+		Example: `  berth config check berth.yaml
+  berth config show --config berth.yaml
+  berth config schema > berth.schema.json`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError{fmt.Errorf("%s wants one of: check, show, schema", cmd.CommandPath())}
+			return usageError{fmt.Errorf("%s wants one of: check, schema, show", cmd.CommandPath())}
 		},
 	}
 	c.AddCommand(checkCommand(), showCommand(), schemaCommand())
@@ -29,14 +32,15 @@ func checkCommand() *cobra.Command {
 		Long: `Check reads a file as "berth serve --config FILE" would, and the files that it
 names. It prints each problem with its line and exits with 1, or says that the
 file is ok. It reaches no engine.`,
-		Args: oneFile,
+		Example: `  berth config check /etc/berth.yaml && systemctl restart berth`,
+		Args:    oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			problems, warnings := config.Check(args[0])
 			for _, p := range problems {
-				fmt.Fprintln(cmd.ErrOrStderr(), p)
+				fmt.Fprintf(cmd.ErrOrStderr(), "%v\n%s", p, p.Excerpt())
 			}
 			for _, w := range warnings {
-				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n", w)
+				fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\n%s", w, w.Excerpt())
 			}
 			if len(problems) > 0 {
 				return errReported
@@ -52,7 +56,11 @@ func showCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show",
 		Short: "Print the configuration in effect, with defaults, secrets masked",
-		Args:  noArgs,
+		Long: `Show prints the configuration in effect, as a file: what the file says, and the
+default of everything that it leaves out. Paths are absolute, secrets are masked.`,
+		Example: `  berth config show > berth.yaml       begin a file of your own
+  berth config show --config berth.yaml`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := loadConfig(file)
 			if err != nil {
@@ -75,7 +83,12 @@ func schemaCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON schema of the file, for editors",
-		Args:  noArgs,
+		Long: `Schema prints the JSON schema (draft 2020-12) of configuration files. An editor
+with a YAML language server completes and explains keys when the file begins with
+
+  # yaml-language-server: $schema=berth.schema.json`,
+		Example: `  berth config schema > berth.schema.json`,
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := json.MarshalIndent(config.Schema(), "", "  ")
 			if err != nil {

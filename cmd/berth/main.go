@@ -10,8 +10,11 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/berth-ssh/berth/config"
 )
 
 // version is set by the Makefile.
@@ -58,12 +61,22 @@ made from any image on a Docker Engine or Podman, and gone when the client leave
 	if errors.Is(err, errReported) {
 		return exitError
 	}
-	fmt.Fprintf(stderr, "berth: %v\n", err)
+	fmt.Fprintf(stderr, "berth: %s\n", oneLine(err))
 	if errors.As(err, new(usageError)) {
 		fmt.Fprintf(stderr, "Try '%s --help'.\n", ran.CommandPath())
 		return exitUsage
 	}
 	return exitError
+}
+
+// oneLine says what is wrong in one line. Of many problems with a file it tells
+// the first one, and how to see the others.
+func oneLine(err error) string {
+	var problems config.Problems
+	if errors.As(err, &problems) && len(problems) > 1 {
+		return fmt.Sprintf("%v (and %d more: berth config check %s)", problems[0], len(problems)-1, problems[0].File)
+	}
+	return strings.Join(strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }
 
 // errReported is an error that the user has read already.
@@ -75,6 +88,9 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	if cmd.HasSubCommands() {
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			return usageError{fmt.Errorf("there is no command %q; did you mean %q?", args[0], near[0])}
+		}
 		return usageError{fmt.Errorf("there is no command %q", args[0])}
 	}
 	return usageError{fmt.Errorf("%s takes no operand %q", cmd.CommandPath(), args[0])}
@@ -94,12 +110,29 @@ func versionCommand() *cobra.Command {
 		Short: "Print the version",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			v := version
-			if info, ok := debug.ReadBuildInfo(); v == "" && ok {
-				v = info.Main.Version
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "berth %s (%s, %s/%s)\n", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "berth %s (%s, %s/%s)\n", currentVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}
+}
+
+// currentVersion is the one that the Makefile has set, otherwise the module's,
+// otherwise the commit's.
+func currentVersion() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "commit " + s.Value[:12]
+		}
+	}
+	return "unknown"
 }

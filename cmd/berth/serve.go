@@ -64,6 +64,12 @@ type server struct {
 }
 
 func (s *server) run(ctx context.Context) error {
+	// Nobody need go on reading what is printed: that is no reason to end.
+	signal.Ignore(syscall.SIGPIPE)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
 	cfg, err := loadConfig(s.file)
 	if err != nil {
 		return err
@@ -89,7 +95,11 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b, err := openBackend(ctx, cfg, state.instance, log)
+	b, err := openBackend(ctx, signals, cfg, state.instance, log)
+	if errors.Is(err, errStopped) {
+		log.Info("stopped before the start")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -127,19 +137,14 @@ func (s *server) run(ctx context.Context) error {
 		_ = listener.Close()
 		return err
 	}
-	return serve(ctx, srv, listener, cfg.SSH.DrainTimeout, log, func() {
+	return serve(ctx, signals, srv, listener, cfg.SSH.DrainTimeout, log, func() {
 		log.Info("accepting connections", "address", listener.Addr().String(), "state", state.dir)
-		// Nobody may be reading it: that is no reason not to serve.
 		_, _ = fmt.Fprintln(s.stdout, ready)
 	})
 }
 
 // serve serves until a signal comes, and drains.
-func serve(ctx context.Context, srv *sshserver.Server, l net.Listener, drain time.Duration, log *slog.Logger, ready func()) error {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(signals)
-
+func serve(ctx context.Context, signals <-chan os.Signal, srv *sshserver.Server, l net.Listener, drain time.Duration, log *slog.Logger, ready func()) error {
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()
 	ready()
@@ -171,25 +176,48 @@ func serve(ctx context.Context, srv *sshserver.Server, l net.Listener, drain tim
 	return nil
 }
 
-// authenticator accepts the keys of the file; in the quick start the caller's
-// own, and a client key that is made for it.
+// authenticator accepts the keys of the file. Where it lists none, a client key
+// is made, whose path is returned; the quick start accepts the caller's own keys
+// besides.
 func (s *server) authenticator(cfg *config.Config, state *state, log *slog.Logger) (auth.Authenticator, string, error) {
-	if s.file != "" {
-		return auth.NewAuthorizedKeys(cfg.Auth.PublicKey.Files, cfg.Auth.PublicKey.Keys, log), "", nil
+	listed := cfg.Auth.PublicKey
+	if len(listed.Files)+len(listed.Keys) > 0 {
+		return auth.NewAuthorizedKeys(listed.Files, listed.Keys, log), "", nil
 	}
 	path, line, err := state.clientKey()
 	if err != nil {
 		return nil, "", err
 	}
+	var own []string
+	if s.file == "" {
+		own = ownKeyFiles()
+	}
 	// Lines that can't be used are the caller's own business here.
-	return auth.NewAuthorizedKeys(ownKeyFiles(), []string{line}, slog.New(slog.DiscardHandler)), path, nil
+	return auth.NewAuthorizedKeys(own, []string{line}, slog.New(slog.DiscardHandler)), path, nil
 }
 
 // openBackend reaches the engine, removes what an earlier run has left, and
-// loads the built-in image where it is wanted.
-func openBackend(ctx context.Context, cfg *config.Config, instance string, log *slog.Logger) (*docker.Backend, error) {
+// loads the built-in image where it is wanted. A signal ends it with errStopped.
+func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Config, instance string, log *slog.Logger) (_ *docker.Backend, err error) {
 	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	opened := make(chan struct{})
+	defer close(opened)
+	go func() {
+		select {
+		case <-signals:
+			stop(errStopped)
+		case <-opened:
+		}
+	}()
+	defer func() {
+		if err != nil && context.Cause(ctx) == errStopped {
+			err = errStopped
+		}
+	}()
+
 	b, err := docker.Open(ctx, cfg.Docker, instance, log, nil, nil)
 	if err != nil {
 		return nil, err
@@ -212,6 +240,9 @@ func openBackend(ctx context.Context, cfg *config.Config, instance string, log *
 	return b, nil
 }
 
+// errStopped says that a signal came before the server was ready.
+var errStopped = errors.New("stopped")
+
 func listenError(address string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -231,8 +262,7 @@ func newLogger(c config.Log, w io.Writer) *slog.Logger {
 	case c.Format == config.LogJSON:
 		return slog.New(slog.NewJSONHandler(w, options))
 	case c.Format != config.LogText && isFile && term.IsTerminal(int(f.Fd())):
-		return slog.New(tint.NewHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly}))
+		return slog.New(tint.NewTextHandler(w, &tint.Options{Level: level, TimeFormat: time.TimeOnly}))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
 }
-

@@ -145,9 +145,9 @@ func (s *state) readyLine(address net.Addr, hostKeys []ssh.Signer, clientKey str
 	}
 	words := []string{"ssh", "-F", "none"}
 	if clientKey != "" {
-		words = append(words, "-i", clientKey, "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none")
+		words = append(words, "-i", percent(clientKey), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none")
 	}
-	words = append(words, "-o", "UserKnownHostsFile="+option(knownHosts), "-o", "GlobalKnownHostsFile=none",
+	words = append(words, "-o", "UserKnownHostsFile="+option(knownHosts), "-o", "GlobalKnownHostsFile=/dev/null",
 		"-o", "StrictHostKeyChecking=yes", "-p", port, "berth@"+host)
 	for i, w := range words {
 		words[i] = quote(w)
@@ -155,8 +155,12 @@ func (s *state) readyLine(address net.Addr, hostKeys []ssh.Signer, clientKey str
 	return strings.Join(words, " "), nil
 }
 
+// percent writes a path for ssh, which replaces tokens such as %h in it.
+func percent(path string) string { return strings.ReplaceAll(path, "%", "%%") }
+
 // option quotes a path for ssh's own parser of options.
 func option(path string) string {
+	path = percent(path)
 	if strings.ContainsAny(path, " \t\"") {
 		return `"` + strings.ReplaceAll(path, `"`, `\"`) + `"`
 	}
@@ -177,7 +181,7 @@ func ownKeyFiles() []string {
 	if err != nil {
 		return nil
 	}
-	files, _ := filepath.Glob(filepath.Join(home, ".ssh", "*.pub"))
+	files, _ := filepath.Glob(filepath.Join(home, ".ssh", "*.pub")) // only fails for a bad pattern
 	authorized := filepath.Join(home, ".ssh", "authorized_keys")
 	if _, err := os.Stat(authorized); err == nil {
 		files = append(files, authorized)

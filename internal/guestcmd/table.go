@@ -34,8 +34,8 @@ func Commands() []Command {
 	var all []Command
 	for _, group := range [][]Command{
 		fileCommands(), listCommands(), textCommands(), grepCommands(), findCommands(),
-		processCommands(), systemCommands(), terminalCommands(), archiveCommands(),
-		dataCommands(), nameCommands(), sftpCommands(), xargsCommands(),
+		processCommands(), systemCommands(), terminalCommands(),
+		dataCommands(), sftpCommands(),
 	} {
 		all = append(all, group...)
 	}
