@@ -125,6 +125,9 @@ func Main(argv []string, help func(io.Writer)) int {
 				help(os.Stdout)
 				return []string{":"}, nil
 			}
+			if args[0] == "kill" {
+				args[0] = "/bin/kill" // the interpreter knows it, and refuses it
+			}
 			return args, nil
 		}),
 		interp.Interactive(onTerminal || inv.interactive),
