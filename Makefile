@@ -46,5 +46,9 @@ lint:
 	GOOS=darwin GOARCH=arm64 $(GO) build ./...
 	GOOS=windows GOARCH=amd64 $(GO) build ./...
 
+## docs: docs/configuration.md, from the comments of the configuration
+docs:
+	$(GO) generate ./config
+
 clean:
 	rm -rf bin $(ASSETS)/*.gz

@@ -3,6 +3,7 @@ package docker_test
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
@@ -141,7 +142,9 @@ func removeImage(t *testing.T, ref string) {
 		return
 	}
 	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
-		Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) }}}
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		}}}
 	req, _ := http.NewRequest(http.MethodDelete, "http://engine/v1.40/images/"+ref+"?force=1", nil)
 	if resp, err := c.Do(req); err == nil {
 		_ = resp.Body.Close()

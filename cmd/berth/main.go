@@ -44,7 +44,9 @@ made from any image on a Docker Engine or Podman, and gone when the client leave
 		Example: `  berth serve                              try it: loopback, a built-in image, your own keys
   berth serve --config /etc/berth.yaml     serve as a file says
   berth config check /etc/berth.yaml       see what is wrong with it before use`,
-		Args:              noArgs,
+		Args: noArgs,
+		// Without it cobra shows the help for an unknown command, too.
+		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
@@ -88,6 +90,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	if cmd.HasSubCommands() {
+		cmd.SuggestionsMinimumDistance = 2
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			return usageError{fmt.Errorf("there is no command %q; did you mean %q?", args[0], near[0])}
 		}

@@ -95,6 +95,12 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Before the engine, which may take long: a port in use is told at once.
+	listener, err := net.Listen("tcp", cfg.SSH.Listen)
+	if err != nil {
+		return listenError(cfg.SSH.Listen, err)
+	}
+	defer func() { _ = listener.Close() }()
 	b, err := openBackend(ctx, signals, cfg, state.instance, log)
 	if errors.Is(err, errStopped) {
 		log.Info("stopped before the start")
@@ -128,13 +134,8 @@ func (s *server) run(ctx context.Context) error {
 	if err := srv.Validate(); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", cfg.SSH.Listen)
-	if err != nil {
-		return listenError(cfg.SSH.Listen, err)
-	}
 	ready, err := state.readyLine(listener.Addr(), hostKeys, clientKey)
 	if err != nil {
-		_ = listener.Close()
 		return err
 	}
 	return serve(ctx, signals, srv, listener, cfg.SSH.DrainTimeout, log, func() {
@@ -220,7 +221,7 @@ func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Conf
 
 	b, err := docker.Open(ctx, cfg.Docker, instance, log, nil, nil)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w (start Docker or Podman, or name another engine in docker.connection.host)", err)
 	}
 	if cfg.OwnImage() {
 		name, err := b.UseGuestImage(ctx)

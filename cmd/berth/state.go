@@ -145,7 +145,13 @@ func (s *state) readyLine(address net.Addr, hostKeys []ssh.Signer, clientKey str
 	}
 	words := []string{"ssh", "-F", "none"}
 	if clientKey != "" {
-		words = append(words, "-i", percent(clientKey), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none")
+		identity := []string{"-i", clientKey}
+		if strings.Contains(clientKey, "%") {
+			// With -i, ssh looks for the file before it replaces tokens, and
+			// after that.
+			identity = []string{"-o", "IdentityFile=" + option(clientKey)}
+		}
+		words = append(append(words, identity...), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none")
 	}
 	words = append(words, "-o", "UserKnownHostsFile="+option(knownHosts), "-o", "GlobalKnownHostsFile=/dev/null",
 		"-o", "StrictHostKeyChecking=yes", "-p", port, "berth@"+host)
@@ -155,12 +161,10 @@ func (s *state) readyLine(address net.Addr, hostKeys []ssh.Signer, clientKey str
 	return strings.Join(words, " "), nil
 }
 
-// percent writes a path for ssh, which replaces tokens such as %h in it.
-func percent(path string) string { return strings.ReplaceAll(path, "%", "%%") }
-
-// option quotes a path for ssh's own parser of options.
+// option writes a path for ssh's own parser of options, which splits at blanks
+// and replaces tokens such as %h.
 func option(path string) string {
-	path = percent(path)
+	path = strings.ReplaceAll(path, "%", "%%")
 	if strings.ContainsAny(path, " \t\"") {
 		return `"` + strings.ReplaceAll(path, `"`, `\"`) + `"`
 	}

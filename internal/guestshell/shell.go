@@ -200,7 +200,7 @@ func (s *shell) run(ctx context.Context, node syntax.Node) int {
 	if err == nil {
 		return 0
 	}
-	if status, ok := interp.IsExitStatus(err); ok {
+	if status := interp.ExitStatus(0); errors.As(err, &status) {
 		return int(status)
 	}
 	if ctx.Err() == nil {

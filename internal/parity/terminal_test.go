@@ -53,7 +53,7 @@ func (c *client) openSized(columns, rows int, options []string, command ...strin
 	config := filepath.Join(dir, "conf")
 	if err := os.WriteFile(config, []byte(lines(
 		"set -g default-terminal screen", "set -g status off", "set -sg escape-time 0",
-		"set -g window-size manual", "set -g default-shell /bin/sh", "set -g history-limit 0",
+		"set -g default-shell /bin/sh", "set -g history-limit 0",
 	)), 0o644); err != nil {
 		c.t.Fatal(err)
 	}

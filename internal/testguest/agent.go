@@ -14,9 +14,10 @@ import (
 const modulePath = "github.com/berth-ssh/berth"
 
 func withAgent(ctx context.Context, image string) (string, error) {
-	name, tag, ok := strings.Cut(strings.TrimPrefix(image, repository), ":")
+	rest, own := strings.CutPrefix(image, repository)
+	name, tag, ok := strings.Cut(rest, ":")
 	k, known := kinds[name]
-	if !ok || !known {
+	if !own || !ok || !known {
 		return "", fmt.Errorf("%s is no guest of this package", image)
 	}
 	agent, err := buildStatic(ctx, "cmd/berth-agent")

@@ -1,0 +1,149 @@
+package parity
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/berth-ssh/berth/internal/testguest"
+	"github.com/berth-ssh/berth/internal/testsshd"
+)
+
+// environment is the same for the sessions of all targets.
+var environment = []string{"LANG=C.UTF-8", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PS1=guest# "}
+
+// engineWays cannot tell a killed program from one that exits with 128 and the
+// signal's number: the engine doesn't.
+var engineWays = []string{"none", "image"}
+
+func killed(code string) []difference {
+	return []difference{{where: engineWays, part: "exit", want: code,
+		because: "an engine reports only a number for a program that was killed"}}
+}
+
+// cases are what a client's user does.
+var cases = []struct {
+	name  string
+	do    func(c *client) outcome
+	known []difference
+}{
+	{"true", func(c *client) outcome { return c.run("true") }, nil},
+	{"exit 3", func(c *client) outcome { return c.run("exit 3") }, nil},
+	{"exit 255", func(c *client) outcome { return c.run("exit 255") }, nil},
+	{"quotes", func(c *client) outcome { return c.run(`echo "a  b" 'c"d' \$HOME; echo zwei ü`) }, nil},
+	{"newlines", func(c *client) outcome { return c.run("echo one\necho two\n") }, nil},
+	{"blank", func(c *client) outcome { return c.run(" ") }, nil},
+	{"100 KB of arguments", func(c *client) outcome { return c.run("printf %s " + strings.Repeat("x", 100<<10) + " | wc -c") }, nil},
+	// Hazard 12.
+	{"command that begins with a slash", func(c *client) outcome { return c.run("/bin/echo one && echo $((1+1))") }, nil},
+	// Hazard 1.
+	{"end of input is not the end", func(c *client) outcome { return c.run("sleep 1; echo done; exit 3") }, nil},
+	{"half-close", func(c *client) outcome {
+		return c.do(call{command: []string{"cat; echo end"}, stdin: strings.NewReader("line\n")})
+	}, nil},
+	{"1 MB through cat", func(c *client) outcome {
+		return c.do(call{command: []string{"cat"}, stdin: bytes.NewReader(pattern(1 << 20))})
+	}, nil},
+	{"input that is not read", func(c *client) outcome {
+		return c.do(call{command: []string{"exit 4"}, stdin: bytes.NewReader(pattern(1 << 20))})
+	}, nil},
+	{"stderr apart", func(c *client) outcome { return c.run("echo out; echo err >&2; exit 1") }, nil},
+	// Hazard 3.
+	{"output of a program that ends at once", func(c *client) outcome {
+		return c.run("head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; exit 9")
+	}, nil},
+	{"program that closes its output", func(c *client) outcome {
+		return c.run("echo before; exec >&- 2>&-; sleep 1; exit 5")
+	}, nil},
+	// Hazard 10.
+	{"killed", func(c *client) outcome { return c.run("kill -KILL $$") }, killed("137")},
+	{"terminated", func(c *client) outcome { return c.run("kill -TERM $$") }, killed("143")},
+	{"not found", func(c *client) outcome { return c.run("/no/such/program") }, nil},
+	{"not executable", func(c *client) outcome { return c.run("/etc/passwd") }, nil},
+	{"SendEnv", func(c *client) outcome {
+		return c.do(call{options: []string{"-o", "SendEnv=BERTH_*"}, env: []string{"BERTH_X=a b", "OTHER=no"},
+			command: []string{`echo "$BERTH_X|$OTHER"`}})
+	}, nil},
+	{"script on standard input", func(c *client) outcome {
+		return c.do(call{options: []string{"-T"}, stdin: strings.NewReader("echo one\nexit 6\n")})
+	}, nil},
+	{"terminal", func(c *client) outcome {
+		return c.do(call{options: []string{"-tt"}, command: []string{"tty >/dev/null && echo $TERM; echo err >&2; exit 7"}})
+	}, nil},
+	{"master", func(c *client) outcome {
+		options := c.master()
+		return parallel(5, func(i int) outcome {
+			return c.do(call{options: options, command: []string{"cat; exit 2"}, stdin: bytes.NewReader(pattern(10_000 * i))})
+		})
+	}, nil},
+	{"ctrl-c, ctrl-z, ctrl-p and ctrl-d", func(c *client) outcome {
+		term := c.open([]string{"-t"}, "PS1='guest# ' exec bash --norc -i")
+		term.prompt()
+		term.line("sleep 100")
+		term.press("C-c")
+		term.prompt()
+		term.line("echo code $?")
+		term.wait("code 130")
+		term.line("sleep 100")
+		term.press("C-z")
+		term.wait("Stopped")
+		term.line("kill %1; wait; clear; echo ready")
+		term.wait("ready")
+		term.line("echo recalled")
+		term.prompt()
+		term.press("C-p", "Enter")
+		term.prompt()
+		term.press("C-d")
+		return term.end()
+	}, nil},
+	{"full-screen program, resized", func(c *client) outcome {
+		term := c.open([]string{"-t"}, "seq 500 > /tmp/numbers; exec less /tmp/numbers")
+		term.shot("first", "23")
+		term.resize(60, 12)
+		term.press("G")
+		term.shot("smaller", "500", "(END)")
+		term.press("q")
+		return term.end()
+	}, nil},
+	{"paste", func(c *client) outcome {
+		term := c.open([]string{"-t"}, "stty -echo; echo ready; head -n 100 | md5sum")
+		term.wait("ready")
+		term.paste(strings.Repeat("0123456789 abcdefghijklmnopqrstuvwxyz\n", 100))
+		term.shot("sum", "  -")
+		return term.end()
+	}, nil},
+	{"slow reader", func(c *client) outcome {
+		h := sha256.New()
+		o := c.do(call{command: []string{"seq 500000; exit 8"}, stdout: slowly{h}})
+		return append(o, part{"hash", fmt.Sprintf("%x", h.Sum(nil))})
+	}, nil},
+}
+
+// Berth's users see what the users of OpenSSH's sshd see.
+func TestParity(t *testing.T) {
+	guest := testguest.WithAgent(t, testguest.Debian(t))
+	server := testsshd.StartIn(t, guest, environment)
+	sshd := target{"sshd", server.ClientOptions(), server.Destination()}
+	again := testsshd.StartIn(t, guest, environment)
+	targets := []target{{"sshd again", again.ClientOptions(), again.Destination()}}
+	for _, agent := range []string{"none", "image"} {
+		for _, mode := range []string{"connection", "session"} {
+			targets = append(targets, startBerth(t, guest, agent, mode, environment))
+		}
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			want := c.do(&client{t: t, target: sshd})
+			for _, target := range targets {
+				t.Run(target.name, func(t *testing.T) {
+					got := c.do(&client{t: t, target: target, reference: want})
+					for _, wrong := range compare(target.name, want, got, c.known) {
+						t.Error(wrong)
+					}
+				})
+			}
+		})
+	}
+}
