@@ -3,6 +3,7 @@
 package guestcmd
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -666,4 +667,18 @@ func runChmod(c *call) int {
 		})
 	}
 	return c.code()
+}
+
+// lines reads all lines of a file without their newlines.
+func lines(path string) []string {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	var all []string
+	for s := bufio.NewScanner(f); s.Scan(); {
+		all = append(all, s.Text())
+	}
+	return all
 }

@@ -34,8 +34,8 @@ func Commands() []Command {
 	var all []Command
 	for _, group := range [][]Command{
 		fileCommands(), listCommands(), textCommands(), grepCommands(), findCommands(),
-		processCommands(), systemCommands(), terminalCommands(),
-		dataCommands(), sftpCommands(),
+		processCommands(), systemCommands(), terminalCommands(), archiveCommands(),
+		dataCommands(), nameCommands(), sftpCommands(), xargsCommands(),
 	} {
 		all = append(all, group...)
 	}
