@@ -3,60 +3,53 @@
 package guestcmd
 
 import (
-	"bufio"
-	"os"
 	"strconv"
 	"strings"
 )
 
-// account is a line of /etc/passwd or, with its gid only, of /etc/group.
+// account is a line of /etc/passwd.
 type account struct {
-	name     string
-	uid, gid int
-	home     string
-	members  []string // of a group
+	name, home string
+	uid, gid   int
 }
 
-// users lists /etc/passwd (passwd(5)); lines that it can't have are skipped.
+// groupEntry is a line of /etc/group.
+type groupEntry struct {
+	name    string
+	gid     int
+	members []string
+}
+
 func users() []account {
-	var list []account
-	for _, f := range colonFile("/etc/passwd", 7) {
+	var all []account
+	for _, line := range lines("/etc/passwd") {
+		f := strings.Split(line, ":")
+		if len(f) < 6 {
+			continue
+		}
 		uid, err1 := strconv.Atoi(f[2])
 		gid, err2 := strconv.Atoi(f[3])
 		if err1 == nil && err2 == nil {
-			list = append(list, account{name: f[0], uid: uid, gid: gid, home: f[5]})
+			all = append(all, account{name: f[0], home: f[5], uid: uid, gid: gid})
 		}
 	}
-	return list
+	return all
 }
 
-// groups lists /etc/group (group(5)).
-func groups() []account {
-	var list []account
-	for _, f := range colonFile("/etc/group", 4) {
+func groups() []groupEntry {
+	var all []groupEntry
+	for _, line := range lines("/etc/group") {
+		f := strings.Split(line, ":")
+		if len(f) < 4 {
+			continue
+		}
 		if gid, err := strconv.Atoi(f[2]); err == nil {
-			list = append(list, account{name: f[0], gid: gid, members: strings.Split(f[3], ",")})
+			all = append(all, groupEntry{name: f[0], gid: gid, members: strings.Split(f[3], ",")})
 		}
 	}
-	return list
+	return all
 }
 
-func colonFile(path string, fields int) [][]string {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	var list [][]string
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if line := strings.Split(s.Text(), ":"); len(line) >= fields {
-			list = append(list, line)
-		}
-	}
-	return list
-}
-
-// userByName finds a user.
 func userByName(name string) (account, bool) {
 	for _, u := range users() {
 		if u.name == name {
@@ -66,7 +59,15 @@ func userByName(name string) (account, bool) {
 	return account{}, false
 }
 
-// groupByName finds a group's id.
+func userByID(uid int) (account, bool) {
+	for _, u := range users() {
+		if u.uid == uid {
+			return u, true
+		}
+	}
+	return account{}, false
+}
+
 func groupByName(name string) (gid int, ok bool) {
 	for _, g := range groups() {
 		if g.name == name {
@@ -76,13 +77,20 @@ func groupByName(name string) (gid int, ok bool) {
 	return 0, false
 }
 
-func userName(uid int) string {
-	for _, u := range users() {
-		if u.uid == uid {
-			return u.name
-		}
+// UserName is the name of a user, its number if it has none.
+func UserName(uid int) string {
+	if u, ok := userByID(uid); ok {
+		return u.name
 	}
 	return strconv.Itoa(uid)
+}
+
+// UserHome is the home directory of a user, "/" if it is unknown.
+func UserHome(uid int) string {
+	if u, ok := userByID(uid); ok && u.home != "" {
+		return u.home
+	}
+	return "/"
 }
 
 func groupName(gid int) string {
