@@ -13,7 +13,10 @@ import (
 	"github.com/berth-ssh/berth/internal/guestshell"
 )
 
-func main() { os.Exit(run(os.Args)) }
+func main() {
+	guestcmd.ResetSignals()
+	os.Exit(run(os.Args))
+}
 
 func run(argv []string) int {
 	name := strings.TrimPrefix(filepath.Base(argv[0]), "-")

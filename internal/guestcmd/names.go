@@ -455,7 +455,7 @@ func readAll(f *os.File) ([]byte, error) {
 func sftpCommands() []Command {
 	return []Command{{Name: "sftp-server", Usage: "[-R] [-d DIR]", spec: "Rd:f:l:u:eh",
 		// Where the seed's default configuration and Debian have it.
-		Paths: []string{"/usr/lib/openssh/sftp-server", "/usr/libexec/sftp-server"},
+		Paths: []string{"/usr/lib/openssh/sftp-server"},
 		Help:  "Serves files over SFTP on standard input and output; ssh servers start it.\n  -R      read-only\n  -d DIR  begins in DIR",
 		run:   runSFTP}}
 }

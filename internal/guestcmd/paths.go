@@ -4,6 +4,7 @@ package guestcmd
 // platform, since the image is made on any; a test compares it with Commands.
 func Paths() []string {
 	return []string{
+		"/bin/[",
 		"/bin/base64",
 		"/bin/basename",
 		"/bin/cat",
@@ -17,8 +18,10 @@ func Paths() []string {
 		"/bin/df",
 		"/bin/dirname",
 		"/bin/du",
+		"/bin/echo",
 		"/bin/egrep",
 		"/bin/env",
+		"/bin/false",
 		"/bin/fgrep",
 		"/bin/find",
 		"/bin/free",
@@ -40,7 +43,9 @@ func Paths() []string {
 		"/bin/nohup",
 		"/bin/nproc",
 		"/bin/printenv",
+		"/bin/printf",
 		"/bin/ps",
+		"/bin/pwd",
 		"/bin/readlink",
 		"/bin/realpath",
 		"/bin/reset",
@@ -57,9 +62,11 @@ func Paths() []string {
 		"/bin/tail",
 		"/bin/tar",
 		"/bin/tee",
+		"/bin/test",
 		"/bin/timeout",
 		"/bin/touch",
 		"/bin/tr",
+		"/bin/true",
 		"/bin/truncate",
 		"/bin/tty",
 		"/bin/uname",
@@ -72,6 +79,5 @@ func Paths() []string {
 		"/bin/yes",
 		"/bin/zcat",
 		"/usr/lib/openssh/sftp-server",
-		"/usr/libexec/sftp-server",
 	}
 }

@@ -33,7 +33,7 @@ type Command struct {
 func Commands() []Command {
 	var all []Command
 	for _, group := range [][]Command{
-		fileCommands(), listCommands(), textCommands(), grepCommands(), findCommands(),
+		basicCommands(), fileCommands(), listCommands(), textCommands(), grepCommands(), findCommands(),
 		processCommands(), systemCommands(), terminalCommands(), archiveCommands(),
 		dataCommands(), nameCommands(), sftpCommands(), xargsCommands(),
 	} {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -124,7 +123,7 @@ func StartIn(t testing.TB, image string, env []string, extra ...string) *Server 
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			_, _ = io.Copy(&log, stream)
+			_ = stream.CopyOutput(&log, &log)
 		}()
 		t.Cleanup(func() {
 			stream.Close()
