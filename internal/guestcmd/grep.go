@@ -84,8 +84,9 @@ func runGrep(c *call) int {
 		}
 	}
 	recursive := c.opts.has('r') || c.opts.has('R')
+	below := "./" // stands before the names in an explicit "."
 	if recursive && len(c.args) == 0 {
-		c.args = []string{"."}
+		c.args, below = []string{"."}, ""
 	}
 	g.named = (len(c.args) > 1 || recursive) && !c.opts.has('h') || c.opts.has('H')
 	names := c.args
@@ -96,7 +97,9 @@ func runGrep(c *call) int {
 		info, err := os.Stat(name)
 		if recursive && name != "-" && err == nil && info.IsDir() {
 			c.walk(name, func(path string, d fs.DirEntry) {
-				if d.Type().IsRegular() {
+				if d.Type().IsRegular() && name == "." {
+					g.file(below + path)
+				} else if d.Type().IsRegular() {
 					g.file(path)
 				}
 			})

@@ -512,7 +512,9 @@ func runDF(c *call) int {
 			rows[i] = slices.Delete(rows[i], 1, 2)
 		}
 	}
-	c.table(rows, map[string]bool{"Filesystem": true, "Type": true, "Mounted on": true})
+	if len(rows) > 1 {
+		c.table(rows, map[string]bool{"Filesystem": true, "Type": true, "Mounted on": true})
+	}
 	return c.code()
 }
 

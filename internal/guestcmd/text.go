@@ -132,14 +132,8 @@ type cutCount struct {
 func (c *call) parseCut() (cutCount, bool) {
 	count := cutCount{n: 10}
 	args := c.args
-	for i, a := range args {
-		if a == "--" {
-			break
-		}
-		if len(a) > 1 && a[0] == '-' && strings.Trim(a[1:], "0123456789") == "" {
-			args = slices.Clone(args)
-			args[i] = "-n" + a[1:]
-		}
+	if len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' && strings.Trim(args[0][1:], "0123456789") == "" {
+		args = slices.Concat([]string{"-n" + args[0][1:]}, args[1:])
 	}
 	opts, operands, err := parseOptions(args, "n:c:fFqv", map[string]rune{"lines": 'n', "bytes": 'c', "follow": 'f', "quiet": 'q', "verbose": 'v'})
 	if err != nil {
@@ -792,6 +786,9 @@ func runSort(c *call) int {
 			return true
 		})
 	})
+	if c.failed {
+		return 2
+	}
 	compare := func(a, b string) int {
 		for _, k := range keys {
 			if d := k.compare(a, b, separator); d != 0 {

@@ -4,6 +4,7 @@
 //	shell.go        the command line, scripts, and the interpreter
 //	interactive.go  the prompt
 //	exec.go         programs, each in a process of its own
+//	read.go         the builtin `read` at a terminal
 //
 // It has no job control: ctrl-z does nothing, and a trap takes EXIT and ERR
 // only. For all that is meant to last, use an image with a shell of its own.

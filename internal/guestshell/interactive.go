@@ -15,7 +15,6 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
-	"mvdan.cc/sh/v3/syntax"
 )
 
 // interactive reads commands at a prompt until the end of input.
@@ -36,49 +35,71 @@ func (s *shell) interactive(ctx context.Context) int {
 		}
 	}()
 
-	editor := newEditor()
-	code := 0
-	var text strings.Builder
-	for {
-		prompt := s.prompt()
-		if text.Len() > 0 {
-			prompt = "> "
-		}
-		line, err := editor.line(prompt)
-		switch {
-		case errors.Is(err, errInterrupted):
-			text.Reset()
-			continue
-		case err != nil:
-			fmt.Println("exit")
-			return code
-		}
-		text.WriteString(line + "\n")
-		file, err := s.parser.Parse(strings.NewReader(text.String()), "")
-		if err != nil && syntax.IsIncomplete(err) {
-			continue
-		}
-		text.Reset()
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", s.name, err)
-			continue
-		}
-		for _, statement := range file.Stmts {
-			runCtx, cancel := context.WithCancel(ctx)
-			current.Store(&cancel)
-			code = s.run(runCtx, statement)
-			interrupted := runCtx.Err() != nil
-			current.Store(nil)
-			cancel()
-			if s.runner.Exited() {
-				return code
-			}
-			if interrupted {
-				fmt.Println()
+	keys := &keyboard{shell: s, editor: newEditor()}
+	for !keys.ended {
+		for statements, err := range s.lines(keys) {
+			keys.within = false
+			if errors.Is(err, errInterrupted) {
+				s.line(ctx, "(exit 130)")
 				break
 			}
+			if err != nil {
+				fmt.Fprintf(os.Stderr, "%s: %v\n", s.name, err)
+				s.line(ctx, "(exit 2)")
+				break
+			}
+			// Cancelled by ctrl-c only: what the line leaves behind goes on.
+			line, cancel := context.WithCancel(ctx)
+			current.Store(&cancel)
+			for _, statement := range statements {
+				runCtx := line
+				if statement.Background {
+					runCtx = context.WithValue(ctx, inBackground{}, true)
+				}
+				code := s.run(runCtx, statement)
+				if line.Err() != nil {
+					// The interpreter takes this for its own end, and for code 1.
+					fmt.Println()
+					s.line(ctx, "(exit 130)")
+					break
+				}
+				if s.runner.Exited() {
+					return code
+				}
+			}
+			current.Store(nil)
 		}
 	}
+	fmt.Println("exit")
+	return s.line(ctx, "exit") // with the last code, and the EXIT trap
+}
+
+// keyboard gives the parser what is typed, line by line.
+type keyboard struct {
+	shell  *shell
+	editor *editor
+	typed  string // and not yet read
+	within bool   // a statement that goes on
+	ended  bool
+}
+
+func (k *keyboard) Read(p []byte) (int, error) {
+	if k.typed == "" {
+		prompt := k.shell.prompt()
+		if k.within {
+			prompt = "> "
+		}
+		line, err := k.editor.line(prompt)
+		if err != nil {
+			k.ended = !errors.Is(err, errInterrupted)
+			return 0, err
+		}
+		k.typed = line + "\n"
+		k.within = true
+	}
+	n := copy(p, k.typed)
+	k.typed = k.typed[n:]
+	return n, nil
 }
 
 // prompt is PS1 with the few escapes that matter, or user@host:directory.
@@ -138,6 +159,7 @@ func (e *editor) read(p []byte) (int, error) {
 	n, err := os.Stdin.Read(p[:1])
 	if n == 1 && p[0] == 0x03 {
 		e.interrupted = true
+		_, _ = os.Stdout.WriteString("^C")
 		p[0] = '\r'
 	}
 	return n, err

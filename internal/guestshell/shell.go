@@ -3,11 +3,11 @@
 package guestshell
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,15 +30,15 @@ this image.
   -l  be a login shell: read /etc/profile and ~/.profile first
   -s  read commands from standard input
 
-There is no job control: ctrl-z has no effect. Traps take EXIT and ERR.
+There is no job control: ctrl-z has no effect, and $! is no process id. Traps take
+EXIT and ERR.
 `
 
 // shell is one run of the shell.
 type shell struct {
 	name   string
+	help   func(io.Writer) // what "help" says
 	runner *interp.Runner
-	// parser is used for one source at a time.
-	parser *syntax.Parser
 }
 
 // invocation is what the command line says.
@@ -114,22 +114,13 @@ func Main(argv []string, help func(io.Writer)) int {
 	}
 	fromStdin := inv.command == nil && inv.script == ""
 	onTerminal := fromStdin && term.IsTerminal(int(os.Stdin.Fd()))
-	s := &shell{name: inv.name, parser: syntax.NewParser(syntax.Variant(syntax.LangBash))}
+	s := &shell{name: inv.name, help: help}
 	setDefaults(argv[0])
 	s.runner, err = interp.New(
 		interp.StdIO(os.Stdin, os.Stdout, os.Stderr),
 		interp.Params(append([]string{"--"}, inv.args...)...),
 		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return run }),
-		interp.CallHandler(func(_ context.Context, args []string) ([]string, error) {
-			if args[0] == "help" {
-				help(os.Stdout)
-				return []string{":"}, nil
-			}
-			if args[0] == "kill" {
-				args[0] = "/bin/kill" // the interpreter knows it, and refuses it
-			}
-			return args, nil
-		}),
+		interp.CallHandler(s.call),
 		interp.Interactive(onTerminal || inv.interactive),
 	)
 	if err != nil {
@@ -144,9 +135,12 @@ func Main(argv []string, help func(io.Writer)) int {
 			}
 		}
 	}
+	// bash's other name of $0, which the interpreter knows in whole files only:
+	// see lines.
+	s.line(ctx, "BASH_ARGV0="+quote(s.name))
 	switch {
 	case inv.command != nil:
-		return s.text(ctx, *inv.command, "")
+		return s.text(ctx, *inv.command, inv.name)
 	case inv.script != "":
 		text, err := os.ReadFile(inv.script)
 		if err != nil {
@@ -186,11 +180,12 @@ func (s *shell) source(ctx context.Context, path string) (code int, exited bool)
 
 // text runs a whole text and returns its exit code.
 func (s *shell) text(ctx context.Context, text, name string) int {
-	file, err := s.parser.Parse(strings.NewReader(text), name)
+	file, err := newParser().Parse(strings.NewReader(text), name)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", s.name, err)
 		return 2
 	}
+	adapt(file)
 	return s.run(ctx, file)
 }
 
@@ -214,52 +209,89 @@ func (s *shell) run(ctx context.Context, node syntax.Node) int {
 // byte more is read than belongs to them: the rest is for the programs.
 func (s *shell) stdin(ctx context.Context) int {
 	code := 0
-	lines := lineReader{os.Stdin}
-	var text strings.Builder
-	for {
-		line, err := lines.read()
-		text.WriteString(line)
-		if line != "" || err != nil {
-			file, parseErr := s.parser.Parse(strings.NewReader(text.String()), "")
-			switch {
-			case parseErr != nil && syntax.IsIncomplete(parseErr) && err == nil:
-				continue
-			case parseErr != nil:
-				fmt.Fprintf(os.Stderr, "%s: %v\n", s.name, parseErr)
-				code = 2
-			default:
-				for _, statement := range file.Stmts {
-					code = s.run(ctx, statement)
-					if s.runner.Exited() {
-						return code
-					}
-				}
-			}
-			text.Reset()
-		}
+	for statements, err := range s.lines(&bytewise{r: os.Stdin}) {
 		if err != nil {
-			return code
+			fmt.Fprintf(os.Stderr, "%s: %v\n", s.name, err)
+			return 2
+		}
+		for _, statement := range statements {
+			code = s.run(ctx, statement)
+			if s.runner.Exited() {
+				return code
+			}
+		}
+	}
+	return s.line(ctx, "exit") // with the last code, and the EXIT trap
+}
+
+// lines parses what comes in line by line: the statements of each line that
+// completes some, with $0 replaced. It ends at the first error.
+func (s *shell) lines(r io.Reader) iter.Seq2[[]*syntax.Stmt, error] {
+	parser := newParser()
+	return func(yield func([]*syntax.Stmt, error) bool) {
+		for statements, err := range parser.InteractiveSeq(r) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if parser.Incomplete() {
+				continue
+			}
+			for _, statement := range statements {
+				adapt(statement)
+				syntax.Walk(statement, func(n syntax.Node) bool {
+					if p, ok := n.(*syntax.ParamExp); ok && p.Param != nil && p.Param.Value == "0" {
+						p.Param.Value = "BASH_ARGV0"
+					}
+					return true
+				})
+			}
+			if !yield(statements, nil) {
+				return
+			}
 		}
 	}
 }
 
-// lineReader reads lines byte by byte, so that nothing is taken from those who
-// read the same file afterwards.
-type lineReader struct{ f *os.File }
-
-func (l lineReader) read() (string, error) {
-	var line bytes.Buffer
-	var b [1]byte
-	for {
-		n, err := l.f.Read(b[:])
-		if n == 1 {
-			line.WriteByte(b[0])
-			if b[0] == '\n' {
-				return line.String(), nil
-			}
-		}
-		if err != nil {
-			return line.String(), err
-		}
+// line runs a statement of our own as if it had been typed.
+func (s *shell) line(ctx context.Context, text string) int {
+	file, err := newParser().Parse(strings.NewReader(text), "")
+	if err != nil {
+		panic(err)
 	}
+	return s.run(ctx, file.Stmts[0])
+}
+
+// adapt gives what runs in the background an empty standard input, as POSIX
+// has it without job control: it would take away what others are to read.
+func adapt(node syntax.Node) {
+	syntax.Walk(node, func(n syntax.Node) bool {
+		if statement, ok := n.(*syntax.Stmt); ok && statement.Background {
+			null := &syntax.Redirect{Op: syntax.RdrIn, Word: &syntax.Word{Parts: []syntax.WordPart{&syntax.Lit{Value: "/dev/null"}}}}
+			statement.Redirs = append([]*syntax.Redirect{null}, statement.Redirs...)
+		}
+		return true
+	})
+}
+
+func newParser() *syntax.Parser { return syntax.NewParser(syntax.Variant(syntax.LangBash)) }
+
+// bytewise reads byte by byte, so that nothing is taken from those who read the
+// same file afterwards. A last line without its newline gets one.
+type bytewise struct {
+	r     io.Reader
+	ended bool
+}
+
+func (b *bytewise) Read(p []byte) (int, error) {
+	if b.ended {
+		return 0, io.EOF
+	}
+	n, err := b.r.Read(p[:1])
+	if err == io.EOF {
+		b.ended = true
+		p[0] = '\n'
+		return 1, nil
+	}
+	return n, err
 }

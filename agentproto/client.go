@@ -1,0 +1,253 @@
+package agentproto
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/libp2p/go-yamux/v5"
+)
+
+// ErrLost says that the stream to the agent has ended, and with it the word on
+// what has become of programs and connections.
+var ErrLost = errors.New("the connection to the container was lost")
+
+// Client is the server's end. All methods may be called at any time.
+type Client struct {
+	mux *yamux.Session
+
+	mu        sync.Mutex // for memory only
+	listeners map[uint32]*Listener
+}
+
+// Connect greets the agent at the other end of conn, which belongs to the
+// Client from now on: it is closed with it, or when Connect fails. A Close of
+// conn must end its Read and Write. ctx is for the greeting.
+//
+// The error is a *NotAgentError or a *VersionError if something else answers.
+func Connect(ctx context.Context, stream io.ReadWriteCloser) (*Client, error) {
+	if err := greet(ctx, stream); err != nil {
+		_ = stream.Close()
+		return nil, err
+	}
+	b := &budget{left: growth}
+	mux, err := yamux.Client(conn{stream}, muxConfig(maxStreamsToServer), b.open)
+	if err != nil {
+		_ = stream.Close()
+		return nil, err // the configuration, which is ours
+	}
+	c := &Client{mux: mux, listeners: map[uint32]*Listener{}}
+	go c.accept()
+	return c, nil
+}
+
+// Close ends the connection. The agent ends all programs then.
+func (c *Client) Close() error { return c.mux.Close() }
+
+// Done is closed when the connection has ended.
+func (c *Client) Done() <-chan struct{} { return c.mux.CloseChan() }
+
+// open opens a stream and says what it is for.
+func (c *Client) open(ctx context.Context, m message) (*yamux.Stream, error) {
+	s, err := c.mux.OpenStream(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, lost(err)
+	}
+	if err := writeMessage(s, m); err != nil {
+		_ = s.Reset()
+		return nil, lost(err)
+	}
+	return s, nil
+}
+
+func lost(err error) error { return fmt.Errorf("%w: %w", ErrLost, err) }
+
+// ask opens a stream and waits for the answer to its first message. A *Refusal
+// is returned as the error.
+func (c *Client) ask(ctx context.Context, question, answer message) (*yamux.Stream, error) {
+	s, err := c.open(ctx, question)
+	if err != nil {
+		return nil, err
+	}
+	if err := await(ctx, s, answer); err != nil {
+		_ = s.Reset()
+		return nil, err
+	}
+	return s, nil
+}
+
+// await reads an answer. When ctx ends before, the stream is reset.
+func await(ctx context.Context, s *yamux.Stream, answer message) error {
+	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
+	m, err := readMessage(s, maxToServer, answer, &Refusal{})
+	if !stop() {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return lost(err)
+	}
+	if refusal, ok := m.(*Refusal); ok {
+		return refusal
+	}
+	return nil
+}
+
+// accept takes the streams that the agent opens. Those that nobody has asked
+// for are reset.
+func (c *Client) accept() {
+	for {
+		s, err := c.mux.AcceptStream()
+		if err != nil {
+			return
+		}
+		go c.incoming(s)
+	}
+}
+
+func (c *Client) incoming(s *yamux.Stream) {
+	var m accepted
+	if err := awaitHeader(s, &m); err == nil {
+		c.mu.Lock()
+		l := c.listeners[m.listener]
+		c.mu.Unlock()
+		if l != nil && l.deliver(&Conn{stream: s, From: m.from}) {
+			return
+		}
+	}
+	_ = s.ResetWithError(codeRefused)
+}
+
+// Conn is a connection inside the container, made or accepted by the agent.
+// Reads end with io.EOF at the other side's half-close.
+type Conn struct {
+	stream *yamux.Stream
+	// From is the other side's address, of an accepted connection.
+	From Address
+}
+
+// Read reads what the other side sends.
+func (c *Conn) Read(b []byte) (int, error) { return c.stream.Read(b) }
+
+// Write writes to the other side; io.ErrClosedPipe if that is gone.
+func (c *Conn) Write(b []byte) (int, error) {
+	n, err := c.stream.Write(b)
+	return n, writeError(err)
+}
+
+// CloseWrite half-closes: the other side reads the end, and may go on writing.
+func (c *Conn) CloseWrite() error { return c.stream.CloseWrite() }
+
+// Close closes both directions at once.
+func (c *Conn) Close() error { return c.stream.ResetWithError(codeClosed) }
+
+// Dial makes a connection from inside the container. The error is a *Refusal if
+// the agent could not make it.
+func (c *Client) Dial(ctx context.Context, to Address) (*Conn, error) {
+	s, err := c.ask(ctx, &dial{to}, &connected{})
+	if err != nil {
+		return nil, err
+	}
+	return &Conn{stream: s}, nil
+}
+
+// Listener is a listener inside the container.
+type Listener struct {
+	// At is where it listens: the port is never 0.
+	At Address
+
+	c      *Client
+	stream *yamux.Stream
+	queue  chan *Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+// backlog is how many connections may wait for Accept; more are refused.
+const backlog = 32
+
+// Listen makes a listener inside the container. The error is a *Refusal if the
+// agent could not make it. It lives until Close or the end of the Client.
+func (c *Client) Listen(ctx context.Context, at Address) (*Listener, error) {
+	s, err := c.mux.OpenStream(ctx)
+	if err != nil {
+		return nil, lost(err)
+	}
+	l := &Listener{c: c, stream: s, queue: make(chan *Conn, backlog), closed: make(chan struct{})}
+	// Connections may come at the same time as the answer.
+	c.mu.Lock()
+	c.listeners[s.StreamID()] = l
+	c.mu.Unlock()
+	var answer listening
+	err = writeMessage(s, &listen{at})
+	if err != nil {
+		err = lost(err)
+	} else {
+		err = await(ctx, s, &answer)
+	}
+	if err != nil {
+		_ = l.Close()
+		return nil, err
+	}
+	l.At = answer.at
+	go func() {
+		// Nothing more is said on the stream: it ends with the listener.
+		var b [1]byte
+		_, _ = s.Read(b[:])
+		_ = l.Close()
+	}()
+	return l, nil
+}
+
+func (l *Listener) deliver(c *Conn) bool {
+	select {
+	case <-l.closed:
+		return false
+	default:
+	}
+	select {
+	case l.queue <- c:
+		return true
+	default:
+		return false
+	}
+}
+
+// Accept waits for a connection. After the end of the listener it returns
+// io.EOF.
+func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
+	select {
+	case c := <-l.queue:
+		return c, nil
+	case <-l.closed:
+		return nil, io.EOF
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Close ends the listener. Connections that it has accepted go on; those that
+// nobody has taken are closed.
+func (l *Listener) Close() error {
+	l.once.Do(func() {
+		close(l.closed)
+		l.c.mu.Lock()
+		delete(l.c.listeners, l.stream.StreamID())
+		l.c.mu.Unlock()
+		_ = l.stream.ResetWithError(codeClosed)
+		for {
+			select {
+			case c := <-l.queue:
+				_ = c.Close()
+				continue
+			default:
+			}
+			return
+		}
+	})
+	return nil
+}

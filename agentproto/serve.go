@@ -1,0 +1,315 @@
+package agentproto
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/libp2p/go-yamux/v5"
+)
+
+// Handler is what the agent does. Its methods run in goroutines of their own.
+type Handler interface {
+	// Session starts a program, calls Started or Refuse on r once, and goes on
+	// until it has ended and all of its output is written, or ctx has ended,
+	// which is when the server gives the session up. ok is false if no
+	// program was started, or the word on it is lost.
+	Session(ctx context.Context, what Start, r *Running) (exit Exit, ok bool)
+
+	// Dial makes a connection. The error may be a *Refusal.
+	Dial(ctx context.Context, to Address) (Duplex, error)
+
+	// Listen makes a listener, which is closed when the server wants it no
+	// more. The error may be a *Refusal.
+	Listen(ctx context.Context, at Address) (ServerListener, error)
+}
+
+// Duplex is a connection with half-close.
+type Duplex interface {
+	io.ReadWriteCloser
+	CloseWrite() error
+}
+
+// ServerListener accepts connections inside the container.
+type ServerListener interface {
+	Accept() (Duplex, Address, error)
+	At() Address
+	Close() error
+}
+
+// Running is a session at the agent's end.
+type Running struct {
+	// Stdin, Stdout and Stderr are the server's ends of the program's
+	// streams. Stderr is nil with a terminal. The agent closes them: a closed
+	// Stdin makes the server's writes fail as those to a closed pipe.
+	Stdin          io.ReadCloser
+	Stdout, Stderr io.WriteCloser
+	// Resizes and Signals are what the server asks for; the channels are
+	// closed with the session. Both must be read.
+	Resizes <-chan Size
+	Signals <-chan string
+
+	control *yamux.Stream
+}
+
+// Started says that the program runs.
+func (r *Running) Started(pid int) error {
+	return writeMessage(r.control, &started{uint32(pid)})
+}
+
+// Refuse says why there is no program.
+func (r *Running) Refuse(reason Reason, message string) {
+	_ = writeMessage(r.control, &Refusal{reason, message})
+}
+
+// Serve is the agent's end: it serves the server at the other end of stream
+// until that ends, and returns when all handlers have returned, whose contexts
+// end with the stream. A Close of stream must end its Read and Write.
+func Serve(ctx context.Context, stream io.ReadWriteCloser, h Handler) error {
+	if err := answer(stream); err != nil {
+		_ = stream.Close()
+		return err
+	}
+	b := &budget{left: growth}
+	mux, err := yamux.Server(conn{stream}, muxConfig(maxStreamsToAgent), b.open)
+	if err != nil {
+		_ = stream.Close()
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := &service{mux: mux, handler: h, stdio: map[uint32]*yamux.Stream{}}
+	stop := context.AfterFunc(ctx, func() { _ = mux.Close() })
+	defer stop()
+	err = s.accept(ctx)
+	cancel()
+	_ = mux.Close()
+	s.work.Wait()
+	return err
+}
+
+// service is one run of Serve.
+type service struct {
+	mux     *yamux.Session
+	handler Handler
+	work    sync.WaitGroup
+	// stdio are streams that no session has claimed yet. Only accept uses it.
+	stdio map[uint32]*yamux.Stream
+}
+
+// accept takes the server's streams, in the order in which they were opened: a
+// session comes after its standard streams. The server sends the first message
+// with the opening, so that reading it here holds nobody up.
+func (s *service) accept(ctx context.Context) error {
+	for {
+		stream, err := s.mux.AcceptStream()
+		if err != nil {
+			return err
+		}
+		t, body, err := readFrame(stream, maxToAgent)
+		if err != nil {
+			_ = stream.ResetWithError(codeRefused)
+			continue // given up meanwhile, or the end, which comes next
+		}
+		switch t {
+		case typeStdio:
+			s.stdio[stream.StreamID()] = stream
+		case typeSession:
+			s.session(ctx, stream, body)
+		case typeDial:
+			s.work.Go(func() { s.dial(ctx, stream, body) })
+		case typeListen:
+			s.work.Go(func() { s.listen(ctx, stream, body) })
+		default:
+			_ = writeMessage(stream, &Refusal{ReasonProhibited, fmt.Sprintf("this agent knows no streams of type %d", t)})
+			_ = stream.Close()
+		}
+	}
+}
+
+// claim takes a standard stream; nil if there is none of that id.
+func (s *service) claim(id uint32) *yamux.Stream {
+	stream := s.stdio[id]
+	delete(s.stdio, id)
+	return stream
+}
+
+func (s *service) session(ctx context.Context, control *yamux.Stream, body []byte) {
+	var what Start
+	err := parse(body, &what)
+	stdin, stdout, stderr := s.claim(what.stdin), s.claim(what.stdout), s.claim(what.stderr)
+	if err == nil && (stdin == nil || stdout == nil || (stderr == nil) != (what.Terminal != nil)) {
+		err = errors.New("the session's streams are not there")
+	}
+	if err != nil {
+		_ = writeMessage(control, &Refusal{ReasonOther, err.Error()})
+		for _, stream := range []*yamux.Stream{control, stdin, stdout, stderr} {
+			if stream != nil {
+				_ = stream.Close()
+			}
+		}
+		return
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	resizes, signals := make(chan Size), make(chan string)
+	r := &Running{
+		Stdin: streamReader{stdin}, Stdout: streamWriter{stdout},
+		Resizes: resizes, Signals: signals, control: control,
+	}
+	if stderr != nil {
+		r.Stderr = streamWriter{stderr}
+	}
+	s.work.Go(func() {
+		defer close(resizes)
+		defer close(signals)
+		cancel(requests(ctx, control, resizes, signals))
+	})
+	s.work.Go(func() {
+		exit, ok := s.handler.Session(ctx, what, r)
+		_ = r.Stdin.Close()
+		_ = r.Stdout.Close()
+		if r.Stderr != nil {
+			_ = r.Stderr.Close()
+		}
+		if ok {
+			_ = writeMessage(control, &exit)
+		}
+		cancel(errors.New("the session has ended"))
+		// The server may still be sending: it is not listened to any more.
+		_ = control.Close()
+	})
+}
+
+// requests passes on what the server asks of a session, until the server gives
+// it up.
+func requests(ctx context.Context, control *yamux.Stream, resizes chan<- Size, signals chan<- string) error {
+	for {
+		m, err := readMessage(control, maxToAgent, &resize{}, &signal{})
+		if err != nil {
+			return err
+		}
+		switch m := m.(type) {
+		case *resize:
+			select {
+			case resizes <- m.size:
+			case <-ctx.Done():
+			}
+		case *signal:
+			select {
+			case signals <- m.name:
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// streamReader is the agent's end of a program's standard input.
+type streamReader struct{ s *yamux.Stream }
+
+func (r streamReader) Read(b []byte) (int, error) { return r.s.Read(b) }
+func (r streamReader) Close() error               { return r.s.ResetWithError(codeClosed) }
+
+// streamWriter is the agent's end of a program's output.
+type streamWriter struct{ s *yamux.Stream }
+
+func (w streamWriter) Write(b []byte) (int, error) {
+	n, err := w.s.Write(b)
+	return n, writeError(err)
+}
+func (w streamWriter) Close() error { return w.s.CloseWrite() }
+
+func refusal(err error) *Refusal {
+	var r *Refusal
+	if errors.As(err, &r) {
+		return r
+	}
+	return &Refusal{ReasonConnectFailed, err.Error()}
+}
+
+func (s *service) dial(ctx context.Context, stream *yamux.Stream, body []byte) {
+	var m dial
+	err := parse(body, &m)
+	var c Duplex
+	if err == nil {
+		c, err = s.handler.Dial(ctx, m.to)
+	}
+	if err != nil {
+		_ = writeMessage(stream, refusal(err))
+		_ = stream.Close()
+		return
+	}
+	if err := writeMessage(stream, &connected{}); err != nil {
+		_ = c.Close()
+		return
+	}
+	splice(ctx, stream, c)
+}
+
+// splice copies both ways, each to its own end, and closes both when both have
+// ended or one of them has failed.
+func splice(ctx context.Context, stream *yamux.Stream, c Duplex) {
+	abort := func() {
+		_ = c.Close()
+		_ = stream.ResetWithError(codeClosed)
+	}
+	stop := context.AfterFunc(ctx, abort)
+	defer stop()
+	var both sync.WaitGroup
+	both.Go(func() {
+		if _, err := io.Copy(c, stream); err != nil || c.CloseWrite() != nil {
+			abort()
+		}
+	})
+	both.Go(func() {
+		if _, err := io.Copy(stream, c); err != nil || stream.CloseWrite() != nil {
+			abort()
+		}
+	})
+	both.Wait()
+	abort()
+}
+
+func (s *service) listen(ctx context.Context, stream *yamux.Stream, body []byte) {
+	defer func() { _ = stream.Close() }()
+	var m listen
+	err := parse(body, &m)
+	var l ServerListener
+	if err == nil {
+		l, err = s.handler.Listen(ctx, m.at)
+	}
+	if err != nil {
+		_ = writeMessage(stream, refusal(err))
+		return
+	}
+	defer func() { _ = l.Close() }()
+	if err := writeMessage(stream, &listening{l.At()}); err != nil {
+		return
+	}
+	s.work.Go(func() {
+		// The server says nothing more; the stream ends when it wants no more.
+		var b [1]byte
+		_, _ = stream.Read(b[:])
+		_ = l.Close()
+	})
+	for {
+		c, from, err := l.Accept()
+		if err != nil {
+			return
+		}
+		s.work.Go(func() { s.forward(ctx, stream.StreamID(), c, from) })
+	}
+}
+
+// forward offers an accepted connection to the server.
+func (s *service) forward(ctx context.Context, listener uint32, c Duplex, from Address) {
+	stream, err := s.mux.OpenStream(ctx)
+	if err == nil {
+		err = writeMessage(stream, &accepted{listener, from})
+	}
+	if err != nil {
+		_ = c.Close()
+		return
+	}
+	splice(ctx, stream, c)
+}
