@@ -7,6 +7,10 @@ import (
 // defaultAgentPath is where images with a guest agent carry it.
 const defaultAgentPath = "/usr/bin/containerssh-agent"
 
+// internalSFTP, as the program of a subsystem, is the guest agent's own SFTP
+// server.
+const internalSFTP = "internal-sftp"
+
 // ExecutionConfig says which container to make, and how programs run in it.
 type ExecutionConfig struct {
 	// Launch is the container itself.
@@ -15,25 +19,38 @@ type ExecutionConfig struct {
 	// Mode is "connection" (one container for each SSH connection) or
 	// "session" (one for each session). Default: connection.
 	Mode ExecutionMode `json:"mode,omitempty" yaml:"mode,omitempty"`
-	// Agent says how programs run: "image" through the guest agent that the
-	// image carries at agentPath, "none" with the engine alone. Default: image.
+	// Agent says how programs run. "inject" puts Berth's own guest agent into
+	// the container, through a volume that is filled once for each engine: any
+	// image will do, and users have all of SSH. "image" runs each program with
+	// the engine's exec, in the guest agent that the image carries at agentPath;
+	// "none" with the engine alone. In these two ways an engine reports a
+	// program that was killed by a signal with 128 and the signal's number.
+	// Default: inject.
 	Agent AgentMode `json:"agent,omitempty" yaml:"agent,omitempty"`
-	// IdleCommand keeps the container alive in connection mode. Default:
-	// /usr/bin/containerssh-agent wait-signal --signal INT --signal TERM.
+	// IdleCommand keeps the container alive in connection mode, in the place of
+	// the image's command and entry point; an entrypoint in container gets it
+	// as arguments. Default with agent: inject: none, the agent idles. Otherwise:
+	// /usr/bin/containerssh-agent wait-signal --signal INT --signal TERM, which
+	// the image must have; any image with a sleep can do ["sleep", "infinity"].
 	IdleCommand []string `json:"idleCommand,omitempty" yaml:"idleCommand,omitempty"`
 	// ShellCommand is the user's shell; command lines are run by it with -c.
-	// Default: ["/bin/bash"].
+	// Default with agent: inject: the login shell of the container's user.
+	// Otherwise: ["/bin/bash"]. In session mode a shell request runs the
+	// command that container (or, but for agent: inject, the image) has.
 	ShellCommand []string `json:"shellCommand,omitempty" yaml:"shellCommand,omitempty"`
 	// AgentPath is the place of the guest agent in the image. Default:
 	// /usr/bin/containerssh-agent.
 	AgentPath string `json:"agentPath,omitempty" yaml:"agentPath,omitempty"`
 	// DisableAgent is the older way to say agent: none.
 	DisableAgent bool `json:"disableAgent,omitempty" yaml:"disableAgent,omitempty"`
-	// Subsystems maps the names of subsystems to programs in the image.
-	// Default: {"sftp": "/usr/lib/openssh/sftp-server"}.
+	// Subsystems maps the names of subsystems to programs in the image;
+	// "internal-sftp" is the injected agent's own SFTP server. Default with
+	// agent: inject: {"sftp": "internal-sftp"}. Otherwise:
+	// {"sftp": "/usr/lib/openssh/sftp-server"}.
 	Subsystems map[string]string `json:"subsystems,omitempty" yaml:"subsystems,omitempty"`
-	// ImagePullPolicy is "Always", "IfNotPresent" or "Never". Default:
-	// IfNotPresent.
+	// ImagePullPolicy is "Always" (on every connection), "IfNotPresent" (also
+	// for the tag latest), or "Never" (a missing image is an error at once).
+	// Default: IfNotPresent.
 	ImagePullPolicy ImagePullPolicy `json:"imagePullPolicy,omitempty" yaml:"imagePullPolicy,omitempty"`
 
 	// disableCommand refuses exec requests; only NewDockerRun sets it.
@@ -64,6 +81,9 @@ func (ExecutionMode) Values() []string {
 type AgentMode string
 
 const (
+	// AgentInject puts the guest agent that this program carries into the
+	// container, where it is the first process and runs all programs.
+	AgentInject AgentMode = "inject"
 	// AgentImage runs programs through the guest agent found in the image.
 	AgentImage AgentMode = "image"
 	// AgentNone runs programs with the engine alone: no signals but to a
@@ -78,7 +98,7 @@ func (m AgentMode) Validate() error {
 
 // Values lists the ways that exist.
 func (AgentMode) Values() []string {
-	return []string{string(AgentImage), string(AgentNone)}
+	return []string{string(AgentInject), string(AgentImage), string(AgentNone)}
 }
 
 // ImagePullPolicy says when an image is pulled.
@@ -111,15 +131,21 @@ func (c ExecutionConfig) WithDefaults() ExecutionConfig {
 		c.Mode = ExecutionModeConnection
 	}
 	if c.Agent == "" {
-		c.Agent = AgentImage
+		c.Agent = AgentInject
 		if c.DisableAgent {
 			c.Agent = AgentNone
 		}
 	}
-	if c.IdleCommand == nil {
+	if c.Agent == AgentInject {
+		// Nothing of the image is needed: no idle command means that the
+		// agent idles, and no shell command the one of the user's login.
+		if c.Subsystems == nil {
+			c.Subsystems = map[string]string{"sftp": internalSFTP}
+		}
+	} else if c.IdleCommand == nil {
 		c.IdleCommand = []string{defaultAgentPath, "wait-signal", "--signal", "INT", "--signal", "TERM"}
 	}
-	if c.ShellCommand == nil {
+	if c.ShellCommand == nil && c.Agent != AgentInject {
 		c.ShellCommand = []string{"/bin/bash"}
 	}
 	if c.AgentPath == "" {

@@ -321,11 +321,9 @@ func TestWithDefaults(t *testing.T) {
 	want := Config{
 		Connection: ConnectionConfig{Host: defaultHost("linux")},
 		Execution: ExecutionConfig{
-			Mode: ExecutionModeConnection, Agent: AgentImage,
-			IdleCommand:     []string{"/usr/bin/containerssh-agent", "wait-signal", "--signal", "INT", "--signal", "TERM"},
-			ShellCommand:    []string{"/bin/bash"},
+			Mode: ExecutionModeConnection, Agent: AgentInject,
 			AgentPath:       "/usr/bin/containerssh-agent",
-			Subsystems:      map[string]string{"sftp": "/usr/lib/openssh/sftp-server"},
+			Subsystems:      map[string]string{"sftp": "internal-sftp"},
 			ImagePullPolicy: ImagePullPolicyIfNotPresent,
 		},
 		Timeouts: TimeoutConfig{
@@ -341,6 +339,22 @@ func TestWithDefaults(t *testing.T) {
 	}
 	if diff := cmp.Diff(Config{}, zero, sameConfig); diff != "" {
 		t.Error("the receiver changed:", diff)
+	}
+
+	// The seed's own defaults, in the ways that it has.
+	for _, agent := range []AgentMode{AgentImage, AgentNone} {
+		x := ExecutionConfig{Agent: agent}.WithDefaults()
+		want := ExecutionConfig{
+			Mode: ExecutionModeConnection, Agent: agent,
+			IdleCommand:     []string{"/usr/bin/containerssh-agent", "wait-signal", "--signal", "INT", "--signal", "TERM"},
+			ShellCommand:    []string{"/bin/bash"},
+			AgentPath:       "/usr/bin/containerssh-agent",
+			Subsystems:      map[string]string{"sftp": "/usr/lib/openssh/sftp-server"},
+			ImagePullPolicy: ImagePullPolicyIfNotPresent,
+		}
+		if diff := cmp.Diff(want, x, sameConfig); diff != "" {
+			t.Errorf("%s: %s", agent, diff)
+		}
 	}
 
 	disabled := ExecutionConfig{DisableAgent: true, IdleCommand: []string{}, Subsystems: map[string]string{}}.WithDefaults()

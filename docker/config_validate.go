@@ -92,6 +92,15 @@ func (c ExecutionConfig) Validate() error {
 
 	switch c.Mode {
 	case ExecutionModeConnection:
+		if c.Agent == AgentInject {
+			if len(c.IdleCommand) > 0 && !hasProgram(c.IdleCommand) {
+				errs.Add("idleCommand", "has no program")
+			}
+			if len(c.ShellCommand) > 0 && !hasProgram(c.ShellCommand) {
+				errs.Add("shellCommand", "has no program")
+			}
+			break
+		}
 		if !hasProgram(c.IdleCommand) {
 			errs.Add("idleCommand", "is required in connection mode; it keeps the container alive")
 		}
@@ -117,6 +126,11 @@ func (c ExecutionConfig) Validate() error {
 		switch {
 		case name == "":
 			errs.Add("subsystems", "has an entry without a name")
+		case c.Subsystems[name] == internalSFTP && c.Agent != AgentInject:
+			errs = append(errs, &settings.KeyError{
+				Path: settings.Path{"subsystems", name},
+				Err:  errors.New(internalSFTP + " needs agent: inject"),
+			})
 		case c.Subsystems[name] == "":
 			errs = append(errs, &settings.KeyError{
 				Path: settings.Path{"subsystems", name},

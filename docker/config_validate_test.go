@@ -13,9 +13,9 @@ import (
 	"github.com/moby/moby/api/types/container"
 )
 
-// valid is a configuration with nothing wrong.
+// valid is a configuration with nothing wrong, of the way with most settings.
 func valid() Config {
-	return Config{Execution: ExecutionConfig{Launch: LaunchConfig{
+	return Config{Execution: ExecutionConfig{Agent: AgentImage, Launch: LaunchConfig{
 		ContainerConfig: &container.Config{Image: "registry.example:5000/team/image:tag"},
 		HostConfig:      &container.HostConfig{},
 	}}}.WithDefaults()
@@ -75,8 +75,18 @@ func TestValidate(t *testing.T) {
 		"no mode":          {func(c *Config) { c.Execution.Mode = "" }, "execution.mode: "},
 		"policy":           {func(c *Config) { c.Execution.ImagePullPolicy = "always" }, `execution.imagePullPolicy: "always" is not known; did you mean "Always"?`},
 		"agent":            {func(c *Config) { c.Execution.Agent = "magic" }, "execution.agent: "},
-		"no idle command":  {func(c *Config) { c.Execution.IdleCommand = nil }, "execution.idleCommand: is required"},
-		"no shell":         {func(c *Config) { c.Execution.ShellCommand = []string{""} }, "execution.shellCommand: is required"},
+		"inject needs none": {func(c *Config) {
+			c.Execution.Agent = AgentInject
+			c.Execution.IdleCommand, c.Execution.ShellCommand = nil, nil
+			c.Execution.Subsystems = map[string]string{"sftp": "internal-sftp"}
+		}, ""},
+		"inject, blank shell": {func(c *Config) {
+			c.Execution.Agent, c.Execution.ShellCommand = AgentInject, []string{""}
+		}, "execution.shellCommand: "},
+		"internal-sftp": {func(c *Config) { c.Execution.Subsystems = map[string]string{"sftp": "internal-sftp"} },
+			"execution.subsystems.sftp: internal-sftp needs agent: inject"},
+		"no idle command": {func(c *Config) { c.Execution.IdleCommand = nil }, "execution.idleCommand: is required"},
+		"no shell":        {func(c *Config) { c.Execution.ShellCommand = []string{""} }, "execution.shellCommand: is required"},
 		"session needs none": {func(c *Config) {
 			c.Execution.Mode = "session"
 			c.Execution.IdleCommand, c.Execution.ShellCommand = nil, nil

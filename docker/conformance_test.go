@@ -15,6 +15,7 @@ import (
 	"github.com/berth-ssh/berth/docker"
 	"github.com/berth-ssh/berth/internal/engine"
 	"github.com/berth-ssh/berth/internal/testguest"
+	"github.com/berth-ssh/berth/internal/testpodman"
 	"github.com/berth-ssh/berth/sshserver"
 )
 
@@ -44,7 +45,7 @@ func config(image string, mode docker.ExecutionMode, agent docker.AgentMode) doc
 func TestConformance(t *testing.T) {
 	guest := testguest.WithAgent(t, testguest.Busybox(t))
 	for _, mode := range []docker.ExecutionMode{docker.ExecutionModeConnection, docker.ExecutionModeSession} {
-		for _, agent := range []docker.AgentMode{docker.AgentNone, docker.AgentImage} {
+		for _, agent := range []docker.AgentMode{docker.AgentNone, docker.AgentImage, docker.AgentInject} {
 			t.Run(string(mode)+"/"+string(agent), func(t *testing.T) {
 				t.Parallel()
 				backendtest.Run(t, backendtest.Target{
@@ -55,7 +56,8 @@ func TestConformance(t *testing.T) {
 					Mode:       backend.Mode(mode),
 					// In session mode the engine signals the container's own
 					// program, with or without an agent.
-					Signals:       agent == docker.AgentImage || mode == docker.ExecutionModeSession,
+					Signals:       agent != docker.AgentNone || mode == docker.ExecutionModeSession,
+					ExactSignals:  agent == docker.AgentInject,
 					EchoSubsystem: "echo",
 					// An engine before API 1.42 can't set the size at the start,
 					// and only the agent can wait for it.
@@ -63,6 +65,28 @@ func TestConformance(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// Podman gives the injected agent's users the same.
+func TestConformancePodman(t *testing.T) {
+	host := testpodman.Host(t)
+	guest := testguest.BusyboxOn(t, host)
+	for _, mode := range []docker.ExecutionMode{docker.ExecutionModeConnection, docker.ExecutionModeSession} {
+		t.Run(string(mode), func(t *testing.T) {
+			backendtest.Run(t, backendtest.Target{
+				Connect: func(client net.TCPAddr, id string) (sshserver.NetworkConnectionHandler, error) {
+					c := config(guest, mode, docker.AgentInject)
+					c.Connection.Host = host
+					return docker.New(client, id, c, testLogger(t), nil, nil)
+				},
+				Containers:    containersOn(t, host),
+				Mode:          backend.Mode(mode),
+				Signals:       true,
+				ExactSignals:  true,
+				EchoSubsystem: "echo",
+			})
+		})
 	}
 }
 
@@ -126,9 +150,13 @@ func testLogger(t *testing.T) *slog.Logger {
 	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// containers lists a connection's containers by their label.
 func containers(t *testing.T) func(context.Context, string) ([]string, error) {
-	e, err := engine.Open(engine.Settings{Host: testguest.EngineHost()})
+	return containersOn(t, testguest.EngineHost())
+}
+
+// containersOn lists a connection's containers by their label.
+func containersOn(t *testing.T, host string) func(context.Context, string) ([]string, error) {
+	e, err := engine.Open(engine.Settings{Host: host})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -93,14 +94,25 @@ func (c *connectionContainer) exec(ctx context.Context, spec engine.ExecSpec) (i
 	}
 	var failed *backend.Error
 	if errors.As(err, &failed) {
-		if code := startFailure(failed.Err.Error()); code != 0 {
-			failed.Exit, failed.User = uint32(code), cannotRun(code)
-		} else if errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrConflict) {
-			failed.User = "The container of this connection has ended."
-			failed.Message = "the container has ended; see whether execution.idleCommand stays in the foreground"
-		}
+		err = notStarted(step{fail: failed.Code, name: "start the program", user: failed.User}, failed.Err)
 	}
 	return id, stream, err
+}
+
+// notStarted is the error of a step when a program was not started; err holds
+// the words of the engine or of its init.
+func notStarted(s step, err error) *backend.Error {
+	failed := s.failed(err)
+	code := startFailure(err.Error())
+	switch {
+	case code != 0:
+		failed.Exit, failed.User = uint32(code), cannotRun(code)
+		failed.Message += "; see execution.shellCommand, execution.subsystems and execution.agentPath, and the command of the container"
+	case errors.Is(err, engine.ErrNotFound), errors.Is(err, engine.ErrConflict), strings.Contains(err.Error(), "stopped container"):
+		failed.User = "The container of this connection has ended."
+		failed.Message = "the container has ended; see whether execution.idleCommand stays in the foreground"
+	}
+	return failed
 }
 
 // cannotRun says why a program was not started; code is 126 or 127.
@@ -219,7 +231,7 @@ func (e *execution) Wait(ctx context.Context) (sshserver.ExitStatus, error) {
 		return sshserver.ExitStatus{}, err
 	}
 	e.ended.Store(true)
-	if err := e.first.verdict(code); err != nil {
+	if err := e.first.verdict(stepExecAttach, code); err != nil {
 		return sshserver.ExitStatus{}, err
 	}
 	e.mu.Lock()

@@ -133,7 +133,11 @@ func (p *provider) spec(ctx context.Context, l backend.Launch, launch string) (e
 	// A container that ends is removed even if this server is gone by then.
 	host.AutoRemove = host.RestartPolicy.Name == "" || host.RestartPolicy.IsNone()
 
-	if l.Program == nil {
+	if x.Agent == AgentInject {
+		if err := p.agentSpec(ctx, &config, &host); err != nil {
+			return engine.ContainerSpec{}, err
+		}
+	} else if l.Program == nil {
 		// The image's command is ignored, and its entry point too: it would
 		// get the idle command as arguments.
 		setCommand(&config, x.IdleCommand)
@@ -305,8 +309,9 @@ func (c *madeContainer) start(ctx context.Context, progress func(string)) error 
 // started: 127 if there is none, 126 if it can't be executed, as shells say it;
 // otherwise 0.
 func startFailure(text string) int {
+	text = strings.ToLower(text)
 	switch {
-	case !strings.Contains(text, "exec") && !strings.Contains(text, "OCI runtime"):
+	case !strings.Contains(text, "exec") && !strings.Contains(text, "oci runtime"):
 		return 0
 	case strings.Contains(text, "executable file not found"),
 		strings.Contains(text, "no such file or directory"):

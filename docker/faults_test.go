@@ -34,8 +34,11 @@ func fakeConfig(e *fakeengine.Engine, mode docker.ExecutionMode) docker.Config {
 	}
 }
 
-func newFake(t *testing.T) *fakeengine.Engine {
+func newFake(t *testing.T) *fakeengine.Engine { return newFakeLike(t, fakeengine.Options{}) }
+
+func newFakeLike(t *testing.T, o fakeengine.Options) *fakeengine.Engine {
 	return fakeengine.New(t, fakeengine.Options{
+		APIVersion: o.APIVersion, Podman: o.Podman,
 		Images: map[string]fakeengine.Image{"guest": {}},
 		Programs: map[string]fakeengine.Program{
 			"idle": func(p *fakeengine.Process) int {
@@ -244,6 +247,32 @@ func TestSlowCallBlocksNobody(t *testing.T) {
 	}
 	slow.OnDisconnect()
 	nothingLeft(t, e)
+}
+
+// Hazard 29: engines of all ages, and Podman, give the same login.
+func TestEngineVersions(t *testing.T) {
+	for _, o := range []fakeengine.Options{
+		{APIVersion: "1.40"}, {APIVersion: "1.41"}, {APIVersion: "1.42"}, {APIVersion: "1.51"},
+		{APIVersion: "1.41", Podman: true},
+	} {
+		for _, mode := range modes {
+			t.Run(fmt.Sprint(o.APIVersion, o.Podman, mode), func(t *testing.T) {
+				e := newFakeLike(t, o)
+				status, stdout, stderr := login(t, fakeConfig(e, mode), t.Name(), "hello")
+				if status.Code != 5 || stdout != "hello\n" || stderr != "" {
+					t.Errorf("exit %+v, stdout %q, stderr %q", status, stdout, stderr)
+				}
+				nothingLeft(t, e)
+			})
+		}
+	}
+	t.Run("too old", func(t *testing.T) {
+		e := newFakeLike(t, fakeengine.Options{APIVersion: "1.39"})
+		status, _, stderr := login(t, fakeConfig(e, docker.ExecutionModeConnection), t.Name(), "hello")
+		if status.Code != 255 || !strings.Contains(stderr, docker.UserMessageInitializeSSHSession) {
+			t.Errorf("exit %+v, stderr %q", status, stderr)
+		}
+	})
 }
 
 type counter struct{ n atomic.Int64 }

@@ -57,6 +57,10 @@ var (
 		UserMessageInitializeSSHSession + " The container could not be started."}
 	stepAttach = step{MContainerAttach, EFailedContainerAttach, "attach to the container",
 		UserMessageInitializeSSHSession + " The container could not be attached to."}
+	stepAgent = step{MContainerCreate, EFailedAgentRead, "put the guest agent in place",
+		UserMessageInitializeSSHSession + " The guest agent could not be put into the container."}
+	stepGreet = step{MContainerAttach, EFailedAgentRead, "reach the guest agent",
+		UserMessageInitializeSSHSession + " The guest agent in the container does not answer."}
 	stepStop = step{MContainerStop, EContainerStopFailed, "stop the container",
 		"The container could not be stopped."}
 	stepRemove = step{MContainerRemove, EFailedContainerRemove, "remove the container",
@@ -138,6 +142,9 @@ func (p *provider) Provision(ctx context.Context, l backend.Launch) (backend.Wor
 		if err := p.pull(ctx, l.Progress); err != nil {
 			return nil, err
 		}
+	}
+	if p.config.Execution.Agent == AgentInject {
+		return p.provisionAgent(ctx, l)
 	}
 	c, err := p.create(ctx, l)
 	if err != nil {

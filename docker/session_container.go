@@ -53,8 +53,17 @@ func (c *sessionContainer) Start(ctx context.Context, program backend.Program, s
 		}
 		return nil, err
 	}
+	// An engine's init says where the terminal or standard error is that there
+	// is no program.
+	stdout, stderr := streams.Stdout, streams.Stderr
+	first := newFirstOutput(stderr, false, false)
+	if program.Terminal != nil {
+		first.next, stdout = stdout, first
+	} else {
+		stderr = first
+	}
 	a := &attachment{
-		c: c, stream: stream, terminal: program.Terminal,
+		c: c, stream: stream, terminal: program.Terminal, first: first,
 		output: make(chan error, 1), exited: make(chan struct{}), stopWait: stopWait,
 	}
 	go func() {
@@ -67,7 +76,11 @@ func (c *sessionContainer) Start(ctx context.Context, program backend.Program, s
 		}
 	}
 	go copyInput(stream, streams.Stdin, program.Terminal, c.log)
-	go func() { a.output <- stream.CopyOutput(streams.Stdout, streams.Stderr) }()
+	go func() {
+		err := stream.CopyOutput(stdout, stderr)
+		first.end()
+		a.output <- err
+	}()
 	return a, nil
 }
 
@@ -76,7 +89,8 @@ type attachment struct {
 	c        *sessionContainer
 	stream   *engine.Stream
 	terminal *backend.Terminal // nil without one
-	output   chan error        // capacity 1: how the copying of output ended
+	first    *firstOutput
+	output   chan error // capacity 1: how the copying of output ended
 
 	exited   chan struct{} // closed when result is set
 	result   engine.ExitResult
@@ -140,6 +154,9 @@ func (a *attachment) Wait(ctx context.Context) (sshserver.ExitStatus, error) {
 			Message: fmt.Sprintf("the engine reports the exit code %d", a.result.Exit.Code)}
 	}
 	a.ended.Store(true)
+	if err := a.first.verdict(stepStart, a.result.Exit.Code); err != nil {
+		return sshserver.ExitStatus{}, err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return exitStatus(a.result.Exit.Code, a.sent), nil

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/berth-ssh/berth/backend"
@@ -76,9 +78,12 @@ func writeBreak(stream *engine.Stream, terminal *backend.Terminal) error {
 // maxPID is the highest process id of Linux.
 const maxPID = 1 << 22
 
-// runtimeFailure begins what an engine writes to the program's output when its
-// runtime could not start the program.
-var runtimeFailure = []byte("OCI runtime exec failed")
+// failures begin what is found in a program's output when there is no program:
+// the engine's own word, and those of the engines' init programs.
+var failures = [][]byte{[]byte("OCI runtime exec failed"), []byte("[FATAL tini ("), []byte("ERROR (catatonit:")}
+
+// maxFailure is how long such words may be: what is longer is a program's.
+const maxFailure = 4096
 
 // firstOutput is a program's standard output. It looks at its beginning, where
 // the agent puts the process id, and where engines put their failures.
@@ -94,14 +99,13 @@ type firstOutput struct {
 	id    int    // the agent's process id; 0 if it has given none
 	head  []byte // of an agent's output, until the process id is complete
 
-	failed bool    // what comes is the engine's word on a failure
-	said   limited // that word
+	failed bool   // what comes is somebody's word on a failure
+	said   []byte // that word
 }
 
 // newFirstOutput makes one; end must be called after the last Write.
 func newFirstOutput(next io.Writer, terminal, agent bool) *firstOutput {
-	return &firstOutput{next: next, terminal: terminal, agent: agent,
-		begun: make(chan struct{}), said: limited{max: 4096}}
+	return &firstOutput{next: next, terminal: terminal, agent: agent, begun: make(chan struct{})}
 }
 
 func (f *firstOutput) hasBegun() bool {
@@ -116,7 +120,7 @@ func (f *firstOutput) hasBegun() bool {
 // end is called after the last Write.
 func (f *firstOutput) end() {
 	if !f.hasBegun() {
-		f.failed, f.said.text = len(f.head) > 0, f.head
+		f.failed, f.said = len(f.head) > 0, f.head
 		close(f.begun)
 	}
 }
@@ -127,13 +131,16 @@ func (f *firstOutput) Write(p []byte) (int, error) {
 		if f.agent {
 			p = f.readPID(p)
 		} else {
-			f.failed = bytes.HasPrefix(p, runtimeFailure)
+			f.failed = slices.ContainsFunc(failures, func(word []byte) bool { return bytes.HasPrefix(p, word) })
 			close(f.begun)
 		}
 	}
 	if f.failed {
-		_, _ = f.said.Write(p)
-		return all, nil
+		f.said = append(f.said, p...)
+		if len(f.said) <= maxFailure {
+			return all, nil
+		}
+		f.failed, p = false, f.said
 	}
 	if len(p) > 0 {
 		if _, err := f.next.Write(p); err != nil {
@@ -158,7 +165,7 @@ func (f *firstOutput) readPID(p []byte) []byte {
 		id := binary.LittleEndian.Uint32(f.head)
 		if id == 0 || id > maxPID {
 			// Not the agent: words about why there is none.
-			f.failed, f.said.text = true, f.head
+			f.failed, f.said = true, f.head
 		} else {
 			f.id = int(id)
 		}
@@ -182,26 +189,21 @@ func (f *firstOutput) waitPID(ctx context.Context) (int, error) {
 }
 
 // verdict is asked after end, with the program's exit code, whether there was a
-// program at all.
-func (f *firstOutput) verdict(code int) error {
-	if !f.failed && !(f.agent && f.id == 0) {
+// program at all. s is the step that has failed if not.
+func (f *firstOutput) verdict(s step, code int) error {
+	switch {
+	case f.agent && f.id == 0:
+		return &backend.Error{Code: EFailedPIDRead, User: s.user + " The image has no working guest agent.",
+			Message: "the guest agent could not be run; set execution.agentPath to its place in the image, or execution.agent to none",
+			Err:     fmt.Errorf("exit code %d: %q", code, f.said)}
+	case !f.failed:
 		return nil
+	case code == 126 || code == 127:
+		return notStarted(s, errors.New(strings.TrimSpace(string(f.said))))
 	}
-	said := string(f.said.text)
-	if !f.agent {
-		exit := startFailure(said)
-		if exit == 0 || code != 126 && code != 127 {
-			// A program that talks like an engine.
-			_, err := io.WriteString(f.next, said)
-			return err
-		}
-		return &backend.Error{Code: EFailedExecAttach, User: cannotRun(exit), Exit: uint32(exit),
-			Message: "the engine could not start the program; see execution.shellCommand and execution.subsystems",
-			Err:     errors.New(said)}
-	}
-	return &backend.Error{Code: EFailedPIDRead, User: stepExecAttach.user + " The image has no working guest agent.",
-		Message: "the guest agent could not be run; set execution.agentPath to its place in the image, or execution.agent to none",
-		Err:     fmt.Errorf("exit code %d: %q", code, said)}
+	// A program that talks like an engine.
+	_, err := f.next.Write(f.said)
+	return err
 }
 
 // limited keeps the first bytes of what is written to it.

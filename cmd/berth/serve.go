@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"os"
@@ -81,6 +82,9 @@ func (s *server) run(ctx context.Context) error {
 		cfg.SSH.Listen = s.listen
 	}
 	log := newLogger(cfg.Log, s.stderr)
+	// Libraries that log by themselves (net/http does) have no say here.
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	state, err := openState(s.stateDir)
 	if err != nil {
 		return err

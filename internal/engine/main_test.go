@@ -9,15 +9,13 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/moby/moby/client"
 	"go.uber.org/goleak"
+
+	"github.com/berth-ssh/berth/internal/testpodman"
 )
 
 // testLimit is far above what anything here takes; a test that needs it has
@@ -29,7 +27,7 @@ const testLabel = "berth.engine.test"
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	podman.stop()
+	testpodman.Stop()
 	CloseIdle()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
@@ -69,76 +67,9 @@ func eachEngine(t *testing.T, test func(t *testing.T, c *Client, image string)) 
 		test(t, c, importImage(t, c))
 	})
 	t.Run("podman", func(t *testing.T) {
-		c := open(t, Settings{Host: podman.host(t)})
+		c := open(t, Settings{Host: testpodman.Host(t)})
 		test(t, c, importImage(t, c))
 	})
-}
-
-// podman is a service with storage of its own, started by the first test that
-// wants it.
-var podman podmanService
-
-type podmanService struct {
-	once      sync.Once
-	directory string
-	process   *exec.Cmd
-	err       error
-}
-
-func (p *podmanService) host(t *testing.T) string {
-	t.Helper()
-	if _, err := exec.LookPath("podman"); err != nil || os.Getuid() != 0 {
-		t.Skipf("LOUD: no Podman to test against (or not root): %v", err)
-	}
-	p.once.Do(p.start)
-	if p.err != nil {
-		t.Fatalf("start Podman: %v", p.err)
-	}
-	return "unix://" + filepath.Join(p.directory, "podman.sock")
-}
-
-func (p *podmanService) start() {
-	if p.directory, p.err = os.MkdirTemp("", "podman"); p.err != nil {
-		return
-	}
-	// What it wants on a machine with hybrid cgroups: hazard 34.
-	conf := filepath.Join(p.directory, "containers.conf")
-	if p.err = os.WriteFile(conf, []byte(`[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-`), 0o600); p.err != nil {
-		return
-	}
-	in := func(name string) string { return filepath.Join(p.directory, name) }
-	p.process = exec.Command("podman", "--root", in("root"), "--runroot", in("run"), "--tmpdir", in("tmp"),
-		"--storage-driver", "vfs", "system", "service", "--time=0", "unix://"+in("podman.sock"))
-	p.process.Env = append(os.Environ(), "CONTAINERS_CONF="+conf)
-	if p.err = p.process.Start(); p.err != nil {
-		p.process = nil
-		return
-	}
-	for range 600 {
-		if _, err := os.Stat(in("podman.sock")); err == nil {
-			return
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	p.err = fmt.Errorf("no socket appeared")
-}
-
-func (p *podmanService) stop() {
-	if p.process != nil {
-		_ = p.process.Process.Signal(syscall.SIGTERM)
-		_ = p.process.Wait()
-	}
-	if p.directory != "" {
-		if err := os.RemoveAll(p.directory); err != nil {
-			fmt.Fprintln(os.Stderr, "leftover:", err)
-		}
-	}
 }
 
 // importImage makes an image of busybox and nothing else, for one test.

@@ -42,6 +42,14 @@ it is one static program.
       Waits for one of the signals, prints TEXT, and ends with 0. Meant to be a
       container's first process: as such it also reaps orphans.
 
+  berth-agent serve
+      Serves sessions to a server at standard input and output, in Berth's
+      agent protocol, until these end. As a container's first process it also
+      reaps orphans, and the container ends with it.
+
+  berth-agent sftp-server
+      Serves SFTP, version 3, on standard input and output.
+
   berth-agent write-file PATH
       Writes standard input to PATH, readable by its owner only (mode 0600).
       PATH has the old content or all of the new, never a part.
@@ -74,6 +82,10 @@ func Main(args []string) int {
 		run = sendSignal
 	case "wait-signal":
 		run = waitSignal
+	case "serve":
+		run = serve
+	case "sftp-server":
+		run = sftpServer
 	case "write-file":
 		run = writeFile
 	case "version", "--version", "-version":

@@ -49,6 +49,10 @@ func deliver(pid int, sig syscall.Signal) error {
 	if errors.Is(err, unix.ESRCH) {
 		return errors.New("there is no such process")
 	}
+	if err == nil && (sig == unix.SIGHUP || sig == unix.SIGTERM) {
+		// A stopped program would hear of its end only when it is continued.
+		_ = unix.Kill(target, unix.SIGCONT)
+	}
 	return err
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 
 	"github.com/berth-ssh/berth/internal/engine"
@@ -52,6 +53,9 @@ func Ensure(ctx context.Context, e Engine, arch string) (name string, err error)
 	return image.name, nil
 }
 
+// Agent is the guest agent for an architecture (a GOARCH), a static program.
+func Agent(arch string) ([]byte, error) { return program(assets, "agent-linux-"+arch+".gz") }
+
 // Name is the image's name for an architecture.
 func Name(arch string) (string, error) {
 	image, err := get(arch)
@@ -68,8 +72,8 @@ type built struct {
 }
 
 var (
-	amd64 = sync.OnceValues(func() (built, error) { return build("amd64") })
-	arm64 = sync.OnceValues(func() (built, error) { return build("arm64") })
+	amd64 = sync.OnceValues(func() (built, error) { return build(assets, "amd64") })
+	arm64 = sync.OnceValues(func() (built, error) { return build(assets, "arm64") })
 )
 
 func get(arch string) (built, error) {
@@ -83,13 +87,14 @@ func get(arch string) (built, error) {
 		"set docker.execution.container.image to an image of your own", arch)
 }
 
-// build makes the image, always the same from the same programs.
-func build(arch string) (built, error) {
-	agent, err := program("agent-linux-" + arch + ".gz")
+// build makes the image, always the same from the same programs, which are in
+// assets.
+func build(assets fs.FS, arch string) (built, error) {
+	agent, err := program(assets, "agent-linux-"+arch+".gz")
 	if err != nil {
 		return built{}, err
 	}
-	guest, err := program("guest-linux-" + arch + ".gz")
+	guest, err := program(assets, "guest-linux-"+arch+".gz")
 	if err != nil {
 		return built{}, err
 	}
@@ -104,7 +109,7 @@ func build(arch string) (built, error) {
 }
 
 // program unpacks an embedded program.
-func program(name string) ([]byte, error) {
+func program(assets fs.FS, name string) ([]byte, error) {
 	f, err := assets.Open("assets/" + name)
 	if err != nil {
 		return nil, ErrNotBuilt

@@ -43,6 +43,15 @@ var cases = []struct {
 	{"half-close", func(c *client) outcome {
 		return c.do(call{command: []string{"cat; echo end"}, stdin: strings.NewReader("line\n")})
 	}, nil},
+	{"terminal forbidden", func(c *client) outcome {
+		return c.do(call{options: []string{"-T"}, command: []string{"tty; echo $-"}, stdin: strings.NewReader("")})
+	}, nil},
+	{"no input", func(c *client) outcome {
+		return c.do(call{options: []string{"-n"}, command: []string{"cat; exit 4"}, stdin: strings.NewReader("not for them\n")})
+	}, nil},
+	{"pipes on both sides", func(c *client) outcome {
+		return c.do(call{command: []string{"sort -rn | head -n 3; exit 2"}, stdin: bytes.NewReader(pattern(100_000))})
+	}, nil},
 	{"1 MB through cat", func(c *client) outcome {
 		return c.do(call{command: []string{"cat"}, stdin: bytes.NewReader(pattern(1 << 20))})
 	}, nil},
@@ -72,9 +81,30 @@ var cases = []struct {
 	{"terminal", func(c *client) outcome {
 		return c.do(call{options: []string{"-tt"}, command: []string{"tty >/dev/null && echo $TERM; echo err >&2; exit 7"}})
 	}, nil},
+	// Hazard 8: also for the very first program; but that one may be faster than
+	// an engine before API 1.42 takes the size of an execution, where there is no
+	// agent to wait for it.
+	{"size of the terminal", func(c *client) outcome {
+		command := "stty size"
+		if c.name == "none/connection" {
+			command = `while [ "$(stty size)" = "0 0" ]; do sleep 0.01; done; stty size`
+		}
+		var all outcome
+		for _, size := range [][2]int{{80, 24}, {132, 43}, {250, 60}} {
+			term := c.openSized(size[0], size[1], []string{"-t"}, command)
+			term.shot("screen", endMark)
+			all = append(all, term.end().prefix(fmt.Sprint(size))...)
+		}
+		return all
+	}, nil},
+	{"raw terminal", func(c *client) outcome {
+		return c.do(call{options: []string{"-tt"}, command: []string{"stty raw; stty -a | grep -o -e -icanon; stty sane; stty -a | grep -o icanon"}})
+	}, nil},
+	{"scp", func(c *client) outcome { return c.copies() }, nil},
+	{"scp in its old protocol", func(c *client) outcome { return c.copies("-O") }, nil},
 	{"master", func(c *client) outcome {
 		options := c.master()
-		return parallel(5, func(i int) outcome {
+		return parallel(10, func(i int) outcome {
 			return c.do(call{options: options, command: []string{"cat; exit 2"}, stdin: bytes.NewReader(pattern(10_000 * i))})
 		})
 	}, nil},
@@ -129,7 +159,7 @@ func TestParity(t *testing.T) {
 	sshd := target{"sshd", server.ClientOptions(), server.Destination()}
 	again := testsshd.StartIn(t, guest, environment)
 	targets := []target{{"sshd again", again.ClientOptions(), again.Destination()}}
-	for _, agent := range []string{"none", "image"} {
+	for _, agent := range []string{"none", "image", "inject"} {
 		for _, mode := range []string{"connection", "session"} {
 			targets = append(targets, startBerth(t, guest, agent, mode, environment))
 		}

@@ -3,12 +3,15 @@ package parity
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,9 +63,14 @@ type call struct {
 // do runs ssh to its end.
 func (c *client) do(call call) outcome {
 	c.t.Helper()
+	return c.runArgv(c.argv(call.options, call.command...), call)
+}
+
+// runArgv runs a client of ssh's family.
+func (c *client) runArgv(argv []string, call call) outcome {
+	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), caseTimeout)
 	defer cancel()
-	argv := c.argv(call.options, call.command...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	// A caller's locale must not decide what ssh says.
 	cmd.Env = append(os.Environ(), append([]string{"LC_ALL=C", "TERM=dumb"}, call.env...)...)
@@ -108,6 +116,49 @@ func (o outcome) prefix(p string) outcome {
 		o[i].name = p + " " + o[i].name
 	}
 	return o
+}
+
+// copies copies trees to and from the guest with scp. What comes back are the
+// guest's own files: a container may be gone before the next copy.
+func (c *client) copies(options ...string) outcome {
+	c.t.Helper()
+	dir := c.t.TempDir()
+	for name, content := range map[string][]byte{"up/empty": nil, "up/a b": []byte("text\n"), "up/sub/large": pattern(2 << 20)} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			c.t.Fatal(err)
+		}
+		if err := os.WriteFile(path, content, 0o640); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+	scp := func(name, from, to string) outcome {
+		argv := slices.Concat([]string{"scp", "-rpq"}, c.options, options, []string{from, to})
+		return c.runArgv(argv, call{}).prefix(name)
+	}
+	down := filepath.Join(dir, "down")
+	all := slices.Concat(
+		scp("up", filepath.Join(dir, "up"), c.destination+":/tmp"),
+		scp("down", c.destination+":/usr/share/base-files", down),
+		scp("missing", c.destination+":/no/such/file", down),
+	)
+	sum := sha256.New()
+	err := filepath.WalkDir(down, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		fmt.Fprintf(sum, "%s %v %v\n%s", strings.TrimPrefix(path, down), info.Mode(), info.ModTime(), content)
+		return err
+	})
+	if err != nil {
+		c.t.Errorf("what was copied: %v", err)
+	}
+	return append(all, part{"tree", fmt.Sprintf("%x", sum.Sum(nil))})
 }
 
 // master opens a connection that later calls share with the returned options

@@ -25,7 +25,7 @@ func withAgent(ctx context.Context, image string) (string, error) {
 		return "", err
 	}
 	result := repository + name + "-agent:" + hash("agent 1", tag, string(agent))
-	return result, ensureImage(ctx, result, func() (archive, error) {
+	return result, ensureImage(ctx, EngineHost(), result, func() (archive, error) {
 		r, err := k.recipe(ctx)
 		if err != nil {
 			return archive{}, err

@@ -31,14 +31,20 @@ const makeTimeout = 10 * time.Minute
 // shell with the prompt "guest# ", in /root, with the locale C.UTF-8.
 func Debian(t testing.TB) string {
 	t.Helper()
-	return guest(t, debian)
+	return guest(t, EngineHost(), debian)
 }
 
 // Busybox returns the name of an image that holds only busybox and its links:
 // /bin/sh is ash, and there is no bash.
 func Busybox(t testing.TB) string {
 	t.Helper()
-	return guest(t, busybox)
+	return BusyboxOn(t, EngineHost())
+}
+
+// BusyboxOn is Busybox on another engine, such as testpodman's.
+func BusyboxOn(t testing.TB, host string) string {
+	t.Helper()
+	return guest(t, host, busybox)
 }
 
 // Scratch returns the name of an image without a shell. It holds one static
@@ -46,7 +52,7 @@ func Busybox(t testing.TB) string {
 // and exits with a code of choice.
 func Scratch(t testing.TB) string {
 	t.Helper()
-	return guest(t, scratch)
+	return guest(t, EngineHost(), scratch)
 }
 
 // WithAgent returns the name of an image that has the guest agent of this work
@@ -72,7 +78,7 @@ func EngineHost() string {
 	return defaultHost
 }
 
-func guest(t testing.TB, k kind) string {
+func guest(t testing.TB, host string, k kind) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), makeTimeout)
 	defer cancel()
@@ -80,7 +86,7 @@ func guest(t testing.TB, k kind) string {
 	if err != nil {
 		t.Fatalf("guest %s: %v", k.name, err)
 	}
-	if err := ensureImage(ctx, r.image(), func() (archive, error) {
+	if err := ensureImage(ctx, host, r.image(), func() (archive, error) {
 		l, err := r.layer(ctx)
 		return archive{layers: []layer{l}, config: r.config}, err
 	}); err != nil {
@@ -111,11 +117,11 @@ type recipe struct {
 
 func (r recipe) image() string { return repository + r.name + ":" + r.hash }
 
-// ensureImage loads an image into the engine unless it is there.
-func ensureImage(ctx context.Context, name string, content func() (archive, error)) error {
-	e, err := engine.Open(engine.Settings{Host: EngineHost(), Timeout: time.Minute})
+// ensureImage loads an image into the engine at host unless it is there.
+func ensureImage(ctx context.Context, host, name string, content func() (archive, error)) error {
+	e, err := engine.Open(engine.Settings{Host: host, Timeout: time.Minute})
 	if err != nil {
-		return noEngine(err)
+		return noEngine(host, err)
 	}
 	defer e.Close()
 
@@ -127,7 +133,7 @@ func ensureImage(ctx context.Context, name string, content func() (archive, erro
 		return err == nil, err
 	}
 	if ok, err := present(); err != nil {
-		return noEngine(err)
+		return noEngine(host, err)
 	} else if ok {
 		return nil
 	}
@@ -159,6 +165,6 @@ func ensureImage(ctx context.Context, name string, content func() (archive, erro
 	return nil
 }
 
-func noEngine(err error) error {
-	return fmt.Errorf("no container engine at %s (run \"make setup\", or set DOCKER_HOST): %w", EngineHost(), err)
+func noEngine(host string, err error) error {
+	return fmt.Errorf("no container engine at %s (run \"make setup\", or set DOCKER_HOST): %w", host, err)
 }

@@ -1,0 +1,127 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/berth-ssh/berth/agentproto"
+	"github.com/berth-ssh/berth/sshserver"
+)
+
+// Codes of what the guest agent says, without the backend's prefix.
+const (
+	codeAgentStart = "AGENT_START_FAILED"
+	codeAgentLost  = "AGENT_LOST"
+)
+
+// AgentPrograms starts programs through a guest agent. A backend makes one of
+// the stream that it has got to the agent; its Start and Execution are those of
+// a Workload.
+type AgentPrograms struct {
+	client *agentproto.Client
+	prefix string
+	// translate says how the agent is to run a program.
+	translate func(Program) agentproto.Start
+}
+
+// NewAgentPrograms uses an agent. codePrefix stands before the codes of errors.
+// Whoever made the client closes it.
+func NewAgentPrograms(client *agentproto.Client, codePrefix string, translate func(Program) agentproto.Start) *AgentPrograms {
+	return &AgentPrograms{client: client, prefix: codePrefix, translate: translate}
+}
+
+// Start starts a program; see Workload.
+func (a *AgentPrograms) Start(ctx context.Context, p Program, streams Streams) (Execution, error) {
+	s, err := a.client.Start(ctx, a.translate(p))
+	if err != nil {
+		return nil, a.startError(err)
+	}
+	e := &agentExecution{a: a, session: s, output: make(chan error, 2)}
+	go func() {
+		if _, err := io.Copy(s, streams.Stdin); err == nil {
+			_ = s.CloseWrite()
+		}
+	}()
+	go func() { e.output <- e.copyOutput(streams.Stdout, s.Stdout()) }()
+	go func() { e.output <- e.copyOutput(streams.Stderr, s.Stderr()) }()
+	return e, nil
+}
+
+func (a *AgentPrograms) startError(err error) error {
+	e := &Error{Code: a.prefix + codeAgentStart, User: "The program could not be started.",
+		Message: "the guest agent could not start the program", Err: err}
+	var refusal *agentproto.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		e.User = refusal.Message
+		switch refusal.Reason {
+		case agentproto.ReasonNotFound:
+			e.Exit = 127
+		case agentproto.ReasonNotExecutable:
+			e.Exit = 126
+		}
+	case errors.Is(err, agentproto.ErrLost):
+		return a.lost(err)
+	}
+	return e
+}
+
+// lost is the error of what can't be known any more.
+func (a *AgentPrograms) lost(err error) error {
+	return &Error{Code: a.prefix + codeAgentLost,
+		User:    "The connection to the container was lost; it is not known how the program ended.",
+		Message: "the stream to the guest agent has ended", Err: err}
+}
+
+// agentExecution is a program that an agent runs.
+type agentExecution struct {
+	a       *AgentPrograms
+	session *agentproto.Session
+	output  chan error // capacity 2: how the copying of each output ended
+}
+
+var _ Execution = (*agentExecution)(nil)
+
+// copyOutput copies to the client. What the client does not take is read all the
+// same, so that the program is not held up on its way out.
+func (e *agentExecution) copyOutput(to io.Writer, from io.Reader) error {
+	_, err := io.Copy(to, from)
+	if err != nil && !errors.Is(err, agentproto.ErrLost) {
+		_, err = io.Copy(io.Discard, from)
+	}
+	return err
+}
+
+// Resize changes the terminal's size.
+func (e *agentExecution) Resize(_ context.Context, s Size) error {
+	return e.session.Resize(agentproto.Size{Columns: s.Columns, Rows: s.Rows, Width: s.Width, Height: s.Height})
+}
+
+// Signal sends a signal to the program's process group.
+func (e *agentExecution) Signal(_ context.Context, name string) error { return e.session.Signal(name) }
+
+// Break interrupts what is in the foreground of the terminal.
+func (e *agentExecution) Break(context.Context) error { return e.session.Signal("BREAK") }
+
+// Wait waits for all output, and then for the agent's word.
+func (e *agentExecution) Wait(ctx context.Context) (sshserver.ExitStatus, error) {
+	for range 2 {
+		select {
+		case <-e.output: // what has gone wrong there, the agent's word is missing for, too
+		case <-ctx.Done():
+			return sshserver.ExitStatus{}, context.Cause(ctx)
+		}
+	}
+	exit, err := e.session.Wait(ctx)
+	switch {
+	case errors.Is(err, agentproto.ErrLost):
+		return sshserver.ExitStatus{}, e.a.lost(err)
+	case err != nil:
+		return sshserver.ExitStatus{}, err
+	}
+	return sshserver.ExitStatus{Code: exit.Code, Signal: exit.Signal, CoreDumped: exit.Core}, nil
+}
+
+// Close gives the program up: the agent hangs up on it.
+func (e *agentExecution) Close(context.Context) error { return e.session.Close() }

@@ -1,0 +1,149 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/berth-ssh/berth/agentproto"
+	"github.com/berth-ssh/berth/backend"
+	"github.com/berth-ssh/berth/internal/engine"
+)
+
+// agentContainer runs programs through the agent that was put into it, over one
+// stream.
+type agentContainer struct {
+	*madeContainer
+	*backend.AgentPrograms
+	client *agentproto.Client
+}
+
+var _ backend.Workload = (*agentContainer)(nil)
+
+// Close ends the stream, which is the container's lifeline, and removes it.
+func (c *agentContainer) Close(ctx context.Context) error {
+	_ = c.client.Close()
+	return c.remove(ctx)
+}
+
+// agentSpec completes a container in which the agent runs programs.
+func (p *provider) agentSpec(ctx context.Context, config *container.Config, host *container.HostConfig) error {
+	v, err := p.agentVolume(ctx)
+	if err != nil {
+		return stepAgent.failed(err)
+	}
+	host.Mounts = append(slices.Clone(host.Mounts), v.mount(true))
+	config.Tty = false
+	if idle := p.config.Execution.IdleCommand; len(idle) > 0 {
+		setCommand(config, idle)
+		return nil
+	}
+	config.Entrypoint, config.Cmd = []string{injectedAgent, "serve"}, nil
+	config.AttachStdin, config.AttachStdout, config.AttachStderr = true, true, true
+	config.OpenStdin, config.StdinOnce = true, true
+	// The agent is the first process itself, and its stream carries sessions:
+	// a log driver would copy every byte to the engine's disk.
+	host.Init = nil
+	host.LogConfig = container.LogConfig{Type: "none"}
+	return nil
+}
+
+// provisionAgent makes a container and connects to the agent in it.
+func (p *provider) provisionAgent(ctx context.Context, l backend.Launch) (backend.Workload, error) {
+	for again := false; ; again = true {
+		c, err := p.create(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		client, err := c.connect(ctx, l, again)
+		if err == nil {
+			return &agentContainer{
+				madeContainer: c, client: client,
+				AgentPrograms: backend.NewAgentPrograms(client, codePrefix, func(program backend.Program) agentproto.Start { return p.agentStart(program) }),
+			}, nil
+		}
+		c.discard(ctx)
+		// Somebody may have removed the volume: then the engine has made an
+		// empty one, and there is no agent to start.
+		var failed *backend.Error
+		if again || !errors.As(err, &failed) || failed.Exit != 127 || len(p.config.Execution.IdleCommand) > 0 {
+			return nil, err
+		}
+	}
+}
+
+// connect starts the container and greets its agent.
+func (c *madeContainer) connect(ctx context.Context, l backend.Launch, again bool) (*agentproto.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.p.config.Timeouts.ContainerStart)
+	defer cancel()
+	v, err := c.p.agentVolume(ctx)
+	if err == nil {
+		err = v.ensure(ctx, c.p, c.p.config.Execution.Launch.ContainerConfig.Image, again)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var stream *engine.Stream
+	if len(c.p.config.Execution.IdleCommand) > 0 {
+		if err := c.start(ctx, l.Progress); err != nil {
+			return nil, err
+		}
+		beside := connectionContainer{madeContainer: c}
+		_, stream, err = beside.exec(ctx, engine.ExecSpec{Cmd: []string{injectedAgent, "serve"}})
+	} else {
+		err = c.p.do(ctx, stepAttach, func(ctx context.Context) error {
+			var err error
+			stream, err = c.p.engine.AttachContainer(ctx, c.id, false)
+			return err
+		})
+		if err == nil {
+			if err = c.start(ctx, l.Progress); err != nil {
+				_ = stream.Close()
+			}
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	client, err := agentproto.Connect(ctx, stream)
+	if err != nil {
+		return nil, stepGreet.failed(err)
+	}
+	return client, nil
+}
+
+// agentStart says how the agent is to run a program.
+func (p *provider) agentStart(program backend.Program) agentproto.Start {
+	x := &p.config.Execution
+	start := agentproto.Start{Kind: agentproto.KindShell, Shell: x.ShellCommand}
+	switch program.Kind {
+	case backend.KindExec:
+		start.Kind, start.Command = agentproto.KindExec, program.Command
+	case backend.KindSubsystem:
+		if path := x.Subsystems[program.Command]; path == internalSFTP {
+			start.Kind = agentproto.KindSFTP
+		} else {
+			start.Kind, start.Argv = agentproto.KindArgv, []string{path}
+		}
+	default:
+		c := x.Launch.ContainerConfig
+		if argv := slices.Concat(c.Entrypoint, c.Cmd); x.Mode == ExecutionModeSession && len(argv) > 0 {
+			start.Kind, start.Argv = agentproto.KindArgv, argv
+		}
+	}
+	start.Dir = x.Launch.ContainerConfig.WorkingDir
+	for _, v := range program.Env {
+		start.Env = append(start.Env, v.Name+"="+v.Value)
+	}
+	if t := program.Terminal; t != nil {
+		size := sizeOf(t.Size)
+		start.Terminal = &agentproto.Terminal{
+			Type:  t.Type,
+			Size:  agentproto.Size{Columns: size.Columns, Rows: size.Rows, Width: size.Width, Height: size.Height},
+			Modes: string(t.Modes),
+		}
+	}
+	return start
+}

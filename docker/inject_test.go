@@ -1,0 +1,96 @@
+package docker_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/berth-ssh/berth/docker"
+	"github.com/berth-ssh/berth/internal/engine"
+	"github.com/berth-ssh/berth/internal/testguest"
+)
+
+func injected(image string, host *container.HostConfig, user string) docker.Config {
+	return docker.Config{
+		Connection: docker.ConnectionConfig{Host: testguest.EngineHost()},
+		Execution: docker.ExecutionConfig{
+			Launch: docker.LaunchConfig{
+				ContainerConfig: &container.Config{Image: image, User: user, Labels: map[string]string{testguest.Label: "1"}},
+				HostConfig:      host,
+			},
+			Agent:           docker.AgentInject,
+			ImagePullPolicy: docker.ImagePullPolicyNever,
+		},
+	}
+}
+
+// The agent runs in any image: without a shell, with a read-only root file
+// system, as any user, and beside an idle command.
+func TestInject(t *testing.T) {
+	busybox, scratch := testguest.Busybox(t), testguest.Scratch(t)
+	idle := injected(busybox, nil, "")
+	idle.Execution.IdleCommand = []string{"/bin/sleep", "1000"}
+	for _, c := range []struct {
+		name    string
+		config  docker.Config
+		command string
+		code    uint32
+		stdout  string
+		stderr  string
+	}{
+		{"busybox", injected(busybox, nil, ""), "echo $0 $HOME; exit 3", 3, "sh /root\n", ""},
+		{"read-only", injected(busybox, &container.HostConfig{ReadonlyRootfs: true}, ""), "touch /x; exit 4", 4, "", "Read-only"},
+		{"another user", injected(busybox, nil, "1234:1234"), "id -u; echo $USER", 0, "1234\n1234\n", ""},
+		{"agent is not to be changed", injected(busybox, nil, ""), "touch /.berth/agent", 1, "", "Read-only"},
+		{"without capabilities", injected(busybox, &container.HostConfig{CapDrop: []string{"ALL"}}, ""), "echo fine", 0, "fine\n", ""},
+		{"idle command", idle, "cat /proc/1/cmdline | tr '\\0' ' '; exit 5", 5, "/bin/sleep 1000 ", ""},
+		{"scratch", injected(scratch, nil, ""), "/guest print 'a b' c", 0, "a b\nc\n", ""},
+		{"scratch, not there", injected(scratch, nil, ""), "/nothing", 127, "", "/nothing: not found"},
+		{"scratch, read-only, somebody", injected(scratch, &container.HostConfig{ReadonlyRootfs: true}, "65534"), "/guest exit 6", 6, "", ""},
+		{"scratch, a shell's work", injected(scratch, nil, ""), "/guest print $HOME", 126, "", "no shell in this image"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			status, stdout, stderr := login(t, c.config, t.Name(), c.command)
+			if status.Code != c.code || stdout != c.stdout || !strings.Contains(stderr, c.stderr) || c.stderr == "" && stderr != "" {
+				t.Errorf("exit %+v, stdout %q, stderr %q; want %d, %q, %q", status, stdout, stderr, c.code, c.stdout, c.stderr)
+			}
+		})
+	}
+}
+
+// Whoever removes the agent's volume does no harm: it is made again.
+func TestInjectAgain(t *testing.T) {
+	e, err := engine.Open(engine.Settings{Host: testguest.EngineHost()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	cfg := injected(testguest.Busybox(t), nil, "")
+	if status, _, stderr := login(t, cfg, t.Name(), "true"); status.Code != 0 {
+		t.Fatalf("exit %+v, %s", status, stderr)
+	}
+	// Others may be using it at this moment, and then it can't be removed: that
+	// shows nothing, but is no failure of what is tested here.
+	volumes, err := e.ListVolumes(t.Context(), "berth-agent-")
+	if err != nil || len(volumes) == 0 {
+		t.Fatalf("volumes %v, %v", volumes, err)
+	}
+	for _, v := range volumes {
+		if err := e.RemoveVolume(context.Background(), v.Name); err != nil {
+			t.Logf("in use: %v", err)
+		}
+	}
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			if status, stdout, stderr := login(t, cfg, t.Name()+string(rune('a'+i)), "echo fine"); status.Code != 0 || stdout != "fine\n" {
+				t.Errorf("exit %+v, stdout %q, stderr %q", status, stdout, stderr)
+			}
+		})
+	}
+	all.Wait()
+}

@@ -1,0 +1,125 @@
+//go:build linux
+
+package guest
+
+import (
+	"context"
+	"flag"
+	"io"
+	"os"
+	ossignal "os/signal"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/berth-ssh/berth/agentproto"
+)
+
+// serve is the serve subcommand: it serves sessions over standard input and
+// output until these end. As a container's first process it reaps orphans; the
+// container ends with it, and so do all programs.
+func serve(args []string) int {
+	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+	if code, done := parse(flags, args); done {
+		return code
+	}
+	if flags.NArg() > 0 {
+		complain("serve: takes no operands")
+		return exitUsage
+	}
+	// What somebody has left open is not for the programs, either.
+	_ = unix.CloseRange(3, 1<<31-1, unix.CLOSE_RANGE_CLOEXEC)
+	stream, err := takeStdio()
+	if err != nil {
+		complain("serve: %v", err)
+		return exitFailure
+	}
+	if os.Getpid() != 1 {
+		// Beside another first process: orphans of sessions come here.
+		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	}
+	ctx, stop := ossignal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	defer stop()
+	processes := newProcesses()
+	defer processes.close()
+	if err := agentproto.Serve(ctx, stream, &host{processes: processes}); err != nil && ctx.Err() == nil && !ended(stream) {
+		complain("serve: %v", err)
+		return exitFailure
+	}
+	return 0
+}
+
+// host is what the server's requests are answered with.
+type host struct{ processes *processes }
+
+// stdio is the stream to the server.
+type stdio struct {
+	in, out *os.File
+	once    sync.Once
+	eof     bool // of mu
+	mu      sync.Mutex
+}
+
+// takeStdio makes a stream of standard input and output and puts /dev/null into
+// their place, so that no program ever gets hold of it.
+func takeStdio() (*stdio, error) {
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: "/dev/null", Err: err}
+	}
+	defer unix.Close(null)
+	take := func(fd int, name string) (*os.File, error) {
+		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+		if err == nil {
+			err = unix.Dup3(null, fd, 0)
+		}
+		if err == nil {
+			// So that a Close ends a Read under way.
+			err = unix.SetNonblock(own, true)
+		}
+		if err != nil {
+			return nil, os.NewSyscallError(name, err)
+		}
+		return os.NewFile(uintptr(own), name), nil
+	}
+	in, err := take(0, "standard input")
+	if err != nil {
+		return nil, err
+	}
+	out, err := take(1, "standard output")
+	if err != nil {
+		return nil, err
+	}
+	return &stdio{in: in, out: out}, nil
+}
+
+func (s *stdio) Read(b []byte) (int, error) {
+	n, err := s.in.Read(b)
+	if err == io.EOF {
+		s.mu.Lock()
+		s.eof = true
+		s.mu.Unlock()
+	}
+	return n, err
+}
+
+func (s *stdio) Write(b []byte) (int, error) { return s.out.Write(b) }
+
+func (s *stdio) Close() error {
+	s.once.Do(func() {
+		_ = s.in.Close()
+		_ = s.out.Close()
+	})
+	return nil
+}
+
+// ended says whether the server has ended the stream, which is no failure.
+func ended(s *stdio) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.eof
+}
+
+// grace is how long a program may take to end after each of HUP and TERM.
+const grace = 2 * time.Second
