@@ -52,7 +52,7 @@ func (c DockerRunConfig) WithDefaults() DockerRunConfig {
 // WithDefaults returns a copy in which everything that was not set has its
 // documented default.
 func (c DockerRunContainerConfig) WithDefaults() DockerRunContainerConfig {
-	c.Subsystems = ExecutionConfig{Subsystems: c.Subsystems}.WithDefaults().Subsystems
+	c.Subsystems = c.execution().WithDefaults().Subsystems
 	if c.Timeout == 0 {
 		c.Timeout = defaultTimeout
 	}

@@ -82,11 +82,11 @@ var cases = []struct {
 		return c.do(call{options: []string{"-tt"}, command: []string{"tty >/dev/null && echo $TERM; echo err >&2; exit 7"}})
 	}, nil},
 	// Hazard 8: also for the very first program; but that one may be faster than
-	// an engine before API 1.42 takes the size of an execution, where there is no
+	// an engine before API 1.42 takes the terminal's size, where there is no
 	// agent to wait for it.
 	{"size of the terminal", func(c *client) outcome {
 		command := "stty size"
-		if c.name == "none/connection" {
+		if strings.HasPrefix(c.name, "none/") {
 			command = `while [ "$(stty size)" = "0 0" ]; do sleep 0.01; done; stty size`
 		}
 		var all outcome
@@ -98,7 +98,10 @@ var cases = []struct {
 		return all
 	}, nil},
 	{"raw terminal", func(c *client) outcome {
-		return c.do(call{options: []string{"-tt"}, command: []string{"stty raw; stty -a | grep -o -e -icanon; stty sane; stty -a | grep -o icanon"}})
+		// An end of input would be echoed as the character that a raw terminal
+		// takes it for.
+		return c.do(call{options: []string{"-tt"}, stdin: c.openInput(),
+			command: []string{"stty raw; stty -a | grep -o -e -icanon; stty sane; stty -a | grep -o icanon"}})
 	}, nil},
 	{"scp", func(c *client) outcome { return c.copies() }, nil},
 	{"scp in its old protocol", func(c *client) outcome { return c.copies("-O") }, nil},
@@ -111,19 +114,27 @@ var cases = []struct {
 	{"ctrl-c, ctrl-z, ctrl-p and ctrl-d", func(c *client) outcome {
 		term := c.open([]string{"-t"}, "PS1='guest# ' exec bash --norc -i")
 		term.prompt()
-		term.line("sleep 100")
+		// What is typed before a program runs is lost with its ctrl-c.
+		term.line("echo running; sleep 100")
+		term.says("running", 1)
 		term.press("C-c")
+		term.wait("^C")
 		term.prompt()
 		term.line("echo code $?")
-		term.wait("code 130")
-		term.line("sleep 100")
+		term.says("code 130", 1)
+		term.line("echo running; sleep 100")
+		term.says("running", 2)
 		term.press("C-z")
 		term.wait("Stopped")
+		term.prompt()
 		term.line("kill %1; wait; clear; echo ready")
-		term.wait("ready")
+		term.says("ready", 1)
+		term.prompt()
 		term.line("echo recalled")
+		term.says("recalled", 1)
 		term.prompt()
 		term.press("C-p", "Enter")
+		term.says("recalled", 2)
 		term.prompt()
 		term.press("C-d")
 		return term.end()

@@ -104,6 +104,17 @@ func exitOf(ctx context.Context, err error) string {
 	}
 }
 
+// openInput is an input that does not end before the test does.
+func (c *client) openInput() *os.File {
+	c.t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _, _ = r.Close(), w.Close() })
+	return r
+}
+
 // run is do for a command without input.
 func (c *client) run(command ...string) outcome {
 	c.t.Helper()

@@ -135,6 +135,14 @@ func (t *terminal) wait(texts ...string) {
 	t.until(func(screen string) bool { return holds(screen, texts) }, fmt.Sprintf("%q", texts))
 }
 
+// says waits until so many lines of the screen are the text.
+func (t *terminal) says(text string, times int) {
+	t.c.t.Helper()
+	t.until(func(screen string) bool {
+		return strings.Count("\n"+strings.ReplaceAll(screen, "\n", "\n\n")+"\n", "\n"+text+"\n") >= times
+	}, fmt.Sprintf("%q, %d times", text, times))
+}
+
 // prompt waits until the shell's prompt is alone on the cursor's line.
 func (t *terminal) prompt() {
 	t.c.t.Helper()
