@@ -145,10 +145,10 @@ func (c *Conn) CloseWrite() error { return c.stream.CloseWrite() }
 // Close closes both directions at once.
 func (c *Conn) Close() error { return c.stream.ResetWithError(codeClosed) }
 
-// Dial makes a connection from inside the container. The error is a *Refusal if
-// the agent could not make it.
-func (c *Client) Dial(ctx context.Context, to Address) (*Conn, error) {
-	s, err := c.ask(ctx, &dial{to}, &connected{})
+// Dial makes a connection from inside the container, with the rights of a user
+// as in Start. The error is a *Refusal if the agent could not make it.
+func (c *Client) Dial(ctx context.Context, user string, to Address) (*Conn, error) {
+	s, err := c.ask(ctx, &dial{user, to}, &connected{})
 	if err != nil {
 		return nil, err
 	}
@@ -170,9 +170,10 @@ type Listener struct {
 // backlog is how many connections may wait for Accept; more are refused.
 const backlog = 32
 
-// Listen makes a listener inside the container. The error is a *Refusal if the
-// agent could not make it. It lives until Close or the end of the Client.
-func (c *Client) Listen(ctx context.Context, at Address) (*Listener, error) {
+// Listen makes a listener inside the container, with the rights of a user as in
+// Start. The error is a *Refusal if the agent could not make it. It lives until
+// Close or the end of the Client.
+func (c *Client) Listen(ctx context.Context, user string, at Address) (*Listener, error) {
 	s, err := c.mux.OpenStream(ctx)
 	if err != nil {
 		return nil, lost(err)
@@ -183,7 +184,7 @@ func (c *Client) Listen(ctx context.Context, at Address) (*Listener, error) {
 	c.listeners[s.StreamID()] = l
 	c.mu.Unlock()
 	var answer listening
-	err = writeMessage(s, &listen{at})
+	err = writeMessage(s, &listen{user, at})
 	if err != nil {
 		err = lost(err)
 	} else {

@@ -15,7 +15,7 @@ func FuzzMessage(f *testing.F) {
 	for _, m := range []message{
 		&Start{Kind: KindArgv, Argv: []string{"a", ""}, Env: []string{"A=b"}, Terminal: &Terminal{"xterm", Size{1, 2, 3, 4}, "\x00"}},
 		&stdio{}, &resize{Size{1, 2, 3, 4}}, &signal{"TERM"}, &started{1}, &Refusal{ReasonNotFound, "no"}, &Exit{3, "SEGV", true},
-		&dial{Address{Network: "tcp", Host: "::1", Port: 22}}, &connected{}, &listen{Address{Network: "unix", Path: "/s"}},
+		&dial{"u", Address{Network: "tcp", Host: "::1", Port: 22}}, &connected{}, &listen{"", Address{Network: "unix", Path: "/s"}},
 		&listening{Address{Network: "tcp"}}, &accepted{7, Address{Network: "tcp"}},
 	} {
 		var b bytes.Buffer

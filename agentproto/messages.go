@@ -33,10 +33,23 @@ type Start struct {
 	Env []string
 	// Terminal is nil for none.
 	Terminal *Terminal
+	// X11 is the client's display, nil for none.
+	X11 *X11
 
 	// stdin, stdout and stderr are the ids of streams that were opened
 	// before. With a terminal there is no stderr: it is 0.
 	stdin, stdout, stderr uint32
+}
+
+// X11 is a display that a listener forwards to the client (RFC 4254 section
+// 6.3). The agent sets DISPLAY, and puts the cookie where X clients look for it.
+type X11 struct {
+	// Display is the display's number: its listener is at port 6000 + Display.
+	Display uint32
+	Screen  uint32
+	// Protocol is the name of the authentication protocol, and Cookie its data.
+	Protocol string
+	Cookie   string
 }
 
 // Terminal is what RFC 4254 section 6.2 has.
@@ -81,6 +94,13 @@ func (m *Start) encode(e *encoder) {
 		t.Size.encode(e)
 		e.string(t.Modes)
 	}
+	e.bool(m.X11 != nil)
+	if x := m.X11; x != nil {
+		e.uint32(x.Display)
+		e.uint32(x.Screen)
+		e.string(x.Protocol)
+		e.string(x.Cookie)
+	}
 }
 
 func (m *Start) decode(d *decoder) {
@@ -99,6 +119,9 @@ func (m *Start) decode(d *decoder) {
 		m.Terminal = &Terminal{Type: d.string()}
 		m.Terminal.Size.decode(d)
 		m.Terminal.Modes = d.string()
+	}
+	if d.bool() {
+		m.X11 = &X11{Display: d.uint32(), Screen: d.uint32(), Protocol: d.string(), Cookie: d.string()}
 	}
 }
 
@@ -209,7 +232,8 @@ type Address struct {
 	// addresses, and port 0 any that is free.
 	Host string
 	Port uint32
-	// Path is for unix.
+	// Path is for unix. For a listener the empty path means one in a new
+	// directory that only its user can enter, and that goes with the listener.
 	Path string
 }
 
@@ -228,11 +252,21 @@ func (a *Address) decode(d *decoder) {
 }
 
 // dial asks for a connection. After connected the stream is that connection.
-type dial struct{ to Address }
+type dial struct {
+	user string // whose rights it is made with, as Start.User
+	to   Address
+}
 
-func (*dial) kind() messageType   { return typeDial }
-func (m *dial) encode(e *encoder) { m.to.encode(e) }
-func (m *dial) decode(d *decoder) { m.to.decode(d) }
+func (*dial) kind() messageType { return typeDial }
+func (m *dial) encode(e *encoder) {
+	e.string(m.user)
+	m.to.encode(e)
+}
+
+func (m *dial) decode(d *decoder) {
+	m.user = d.string()
+	m.to.decode(d)
+}
 
 // connected says that there is a connection.
 type connected struct{}
@@ -242,11 +276,21 @@ func (*connected) encode(*encoder)   {}
 func (*connected) decode(*decoder)   {}
 
 // listen asks for a listener, which lives as long as the stream.
-type listen struct{ at Address }
+type listen struct {
+	user string // whose rights it is made with, as Start.User
+	at   Address
+}
 
-func (*listen) kind() messageType   { return typeListen }
-func (m *listen) encode(e *encoder) { m.at.encode(e) }
-func (m *listen) decode(d *decoder) { m.at.decode(d) }
+func (*listen) kind() messageType { return typeListen }
+func (m *listen) encode(e *encoder) {
+	e.string(m.user)
+	m.at.encode(e)
+}
+
+func (m *listen) decode(d *decoder) {
+	m.user = d.string()
+	m.at.decode(d)
+}
 
 // listening says where the listener is.
 type listening struct{ at Address }

@@ -27,7 +27,7 @@ func (g guest) Session(ctx context.Context, what Start, r *Running) (Exit, bool)
 	return g.program(ctx, what, r)
 }
 
-func (guest) Dial(ctx context.Context, to Address) (Duplex, error) {
+func (guest) Dial(ctx context.Context, _ string, to Address) (Duplex, error) {
 	if to.Network != "tcp" {
 		return nil, &Refusal{ReasonProhibited, "only tcp here"}
 	}
@@ -38,7 +38,7 @@ func (guest) Dial(ctx context.Context, to Address) (Duplex, error) {
 	return c.(*net.TCPConn), nil
 }
 
-func (guest) Listen(_ context.Context, at Address) (ServerListener, error) {
+func (guest) Listen(_ context.Context, _ string, at Address) (ServerListener, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(at.Host, fmt.Sprint(at.Port)))
 	if err != nil {
 		return nil, err
@@ -267,17 +267,17 @@ func TestLost(t *testing.T) {
 // Hazard 26: connections inside the container, both ways, half-closed.
 func TestForwarding(t *testing.T) {
 	c := connect(t, echo)
-	l, err := c.Listen(t.Context(), Address{Network: "tcp", Host: "127.0.0.1"})
+	l, err := c.Listen(t.Context(), "", Address{Network: "tcp", Host: "127.0.0.1"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if l.At.Port == 0 {
 		t.Fatal("listens on port 0")
 	}
-	if _, err := c.Listen(t.Context(), l.At); err == nil {
+	if _, err := c.Listen(t.Context(), "", l.At); err == nil {
 		t.Error("two listeners on one port")
 	}
-	dialled, err := c.Dial(t.Context(), l.At)
+	dialled, err := c.Dial(t.Context(), "", l.At)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,14 +301,14 @@ func TestForwarding(t *testing.T) {
 	}
 	// The listener inside is closed by a message, which takes its time.
 	for {
-		conn, err := c.Dial(t.Context(), l.At)
+		conn, err := c.Dial(t.Context(), "", l.At)
 		if err != nil {
 			break
 		}
 		_ = conn.Close()
 	}
 	var refused *Refusal
-	if _, err := c.Dial(t.Context(), Address{Network: "unix", Path: "/x"}); !errors.As(err, &refused) || refused.Reason != ReasonProhibited {
+	if _, err := c.Dial(t.Context(), "", Address{Network: "unix", Path: "/x"}); !errors.As(err, &refused) || refused.Reason != ReasonProhibited {
 		t.Errorf("prohibited: %v", err)
 	}
 }

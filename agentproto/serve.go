@@ -18,12 +18,13 @@ type Handler interface {
 	// program was started, or the word on it is lost.
 	Session(ctx context.Context, what Start, r *Running) (exit Exit, ok bool)
 
-	// Dial makes a connection. The error may be a *Refusal.
-	Dial(ctx context.Context, to Address) (Duplex, error)
+	// Dial makes a connection with the rights of a user, as in Start. The error
+	// may be a *Refusal.
+	Dial(ctx context.Context, user string, to Address) (Duplex, error)
 
-	// Listen makes a listener, which is closed when the server wants it no
-	// more. The error may be a *Refusal.
-	Listen(ctx context.Context, at Address) (ServerListener, error)
+	// Listen makes a listener with the rights of a user, which is closed when
+	// the server wants it no more. The error may be a *Refusal.
+	Listen(ctx context.Context, user string, at Address) (ServerListener, error)
 }
 
 // Duplex is a connection with half-close.
@@ -232,7 +233,7 @@ func (s *service) dial(ctx context.Context, stream *yamux.Stream, body []byte) {
 	err := parse(body, &m)
 	var c Duplex
 	if err == nil {
-		c, err = s.handler.Dial(ctx, m.to)
+		c, err = s.handler.Dial(ctx, m.user, m.to)
 	}
 	if err != nil {
 		_ = writeMessage(stream, refusal(err))
@@ -276,7 +277,7 @@ func (s *service) listen(ctx context.Context, stream *yamux.Stream, body []byte)
 	err := parse(body, &m)
 	var l ServerListener
 	if err == nil {
-		l, err = s.handler.Listen(ctx, m.at)
+		l, err = s.handler.Listen(ctx, m.user, m.at)
 	}
 	if err != nil {
 		_ = writeMessage(stream, refusal(err))

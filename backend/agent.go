@@ -15,24 +15,27 @@ const (
 	codeAgentLost  = "AGENT_LOST"
 )
 
-// AgentPrograms starts programs through a guest agent. A backend makes one of
-// the stream that it has got to the agent; its Start and Execution are those of
-// a Workload.
-type AgentPrograms struct {
+// Agent is the part of a Workload that a guest agent does: it starts programs,
+// and makes and accepts connections. A backend makes one of the stream that it
+// has got to the agent.
+type Agent struct {
 	client *agentproto.Client
 	prefix string
-	// translate says how the agent is to run a program.
+	// translate says how the agent is to run a program, and as whom.
 	translate func(Program) agentproto.Start
 }
 
-// NewAgentPrograms uses an agent. codePrefix stands before the codes of errors.
-// Whoever made the client closes it.
-func NewAgentPrograms(client *agentproto.Client, codePrefix string, translate func(Program) agentproto.Start) *AgentPrograms {
-	return &AgentPrograms{client: client, prefix: codePrefix, translate: translate}
+var _ Forwarder = (*Agent)(nil)
+
+// NewAgent uses an agent. codePrefix stands before the codes of errors.
+// Connections have the rights of the user that translate names for the zero
+// Program. Whoever made the client closes it.
+func NewAgent(client *agentproto.Client, codePrefix string, translate func(Program) agentproto.Start) *Agent {
+	return &Agent{client: client, prefix: codePrefix, translate: translate}
 }
 
 // Start starts a program; see Workload.
-func (a *AgentPrograms) Start(ctx context.Context, p Program, streams Streams) (Execution, error) {
+func (a *Agent) Start(ctx context.Context, p Program, streams Streams) (Execution, error) {
 	s, err := a.client.Start(ctx, a.translate(p))
 	if err != nil {
 		return nil, a.startError(err)
@@ -48,7 +51,51 @@ func (a *AgentPrograms) Start(ctx context.Context, p Program, streams Streams) (
 	return e, nil
 }
 
-func (a *AgentPrograms) startError(err error) error {
+// Dial makes a connection; see Forwarder.
+func (a *Agent) Dial(ctx context.Context, to sshserver.Address) (sshserver.Conn, error) {
+	conn, err := a.client.Dial(ctx, a.translate(Program{}).User, agentproto.Address(to))
+	if err != nil {
+		return nil, forwardError(err)
+	}
+	return conn, nil
+}
+
+// Listen makes a listener; see Forwarder.
+func (a *Agent) Listen(ctx context.Context, at sshserver.Address) (sshserver.Listener, error) {
+	l, err := a.client.Listen(ctx, a.translate(Program{}).User, agentproto.Address(at))
+	if err != nil {
+		return nil, forwardError(err)
+	}
+	return agentListener{l}, nil
+}
+
+// forwardError makes the agent's refusal one of the channel.
+func forwardError(err error) error {
+	var refusal *agentproto.Refusal
+	if !errors.As(err, &refusal) {
+		return err
+	}
+	reason := sshserver.ConnectionFailed
+	if refusal.Reason == agentproto.ReasonProhibited {
+		reason = sshserver.Prohibited
+	}
+	return &sshserver.ChannelRejection{Reason: reason, Message: refusal.Message}
+}
+
+// agentListener is a listener of the agent's as the server wants it.
+type agentListener struct{ *agentproto.Listener }
+
+func (l agentListener) Accept(ctx context.Context) (sshserver.Conn, sshserver.Address, error) {
+	conn, err := l.Listener.Accept(ctx)
+	if err != nil {
+		return nil, sshserver.Address{}, err
+	}
+	return conn, sshserver.Address(conn.From), nil
+}
+
+func (l agentListener) Address() sshserver.Address { return sshserver.Address(l.At) }
+
+func (a *Agent) startError(err error) error {
 	e := &Error{Code: a.prefix + codeAgentStart, User: "The program could not be started.",
 		Message: "the guest agent could not start the program", Err: err}
 	var refusal *agentproto.Refusal
@@ -68,7 +115,7 @@ func (a *AgentPrograms) startError(err error) error {
 }
 
 // lost is the error of what can't be known any more.
-func (a *AgentPrograms) lost(err error) error {
+func (a *Agent) lost(err error) error {
 	return &Error{Code: a.prefix + codeAgentLost,
 		User:    "The connection to the container was lost; it is not known how the program ended.",
 		Message: "the stream to the guest agent has ended", Err: err}
@@ -76,7 +123,7 @@ func (a *AgentPrograms) lost(err error) error {
 
 // agentExecution is a program that an agent runs.
 type agentExecution struct {
-	a       *AgentPrograms
+	a       *Agent
 	session *agentproto.Session
 	output  chan error // capacity 2: how the copying of each output ended
 }

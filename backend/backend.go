@@ -22,9 +22,10 @@ const (
 // Provider makes workloads. It is made for one connection; its methods may be
 // called at the same time.
 type Provider interface {
-	// Accepts says whether a program may be run at all, from configuration
-	// alone. It must not block. The error refuses the client's request.
-	Accepts(p Program) error
+	// Accept says which program is run when a client asks for p, from
+	// configuration alone; p itself, if nothing is to be said against it. It
+	// must not block. The error refuses the client's request.
+	Accept(p Program) (Program, error)
 
 	// Provision makes a workload and returns when programs can be started in
 	// it. If it fails it leaves nothing behind; what can't be removed at once
@@ -36,7 +37,7 @@ type Provider interface {
 type Launch struct {
 	Login Login
 	// Program is the one program that will be started, in ModeSession; nil in
-	// ModeConnection.
+	// ModeConnection, and where it is not known yet since a forward came first.
 	Program *Program
 	// Progress takes the steps of what takes long, to be shown to the user.
 	// Never nil; it does not block.
@@ -61,6 +62,18 @@ type Workload interface {
 	// returns when that is done or can't be done before ctx ends. The caller
 	// closes each workload exactly once.
 	Close(ctx context.Context) error
+}
+
+// Forwarder is what a Workload is besides, with Options.Forwarding: connections can be made and
+// accepted where its programs run, with the rights of their user. Errors may be
+// a *sshserver.ChannelRejection. ctx is for the call only.
+type Forwarder interface {
+	// Dial makes a connection, which the caller closes.
+	Dial(ctx context.Context, to sshserver.Address) (sshserver.Conn, error)
+
+	// Listen makes a listener, which the caller closes. A unix socket without a
+	// path gets one in a directory that only its user can enter.
+	Listen(ctx context.Context, at sshserver.Address) (sshserver.Listener, error)
 }
 
 // Execution is one running program.
@@ -111,11 +124,23 @@ type Program struct {
 	Kind Kind
 	// Command is the command line (KindExec) or the name (KindSubsystem).
 	Command string
-	// Env holds the client's variables, each name once, in the order in which
-	// they were first set. Names and values have been checked (see ValidEnv).
+	// Env holds the client's variables in the order in which they were first
+	// set, checked (see ValidEnv), and then those that describe the connection.
+	// The later of a name wins.
 	Env []EnvVar
 	// Terminal is nil if the client asked for none.
 	Terminal *Terminal
+	// X11 is the display that is forwarded, nil for none.
+	X11 *X11
+}
+
+// X11 is a display whose listener is at port 6000 + Display of the workload's
+// loopback address.
+type X11 struct {
+	Display, Screen uint32
+	// Protocol and Cookie are what X clients authenticate with.
+	Protocol string
+	Cookie   []byte
 }
 
 // EnvVar is one environment variable.

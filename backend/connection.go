@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,6 +29,10 @@ type Options struct {
 	// HangupGrace is how long programs may take to end after each of HUP and
 	// TERM, once their channel is closed. Zero means two seconds.
 	HangupGrace time.Duration
+	// Forwarding says that all workloads are Forwarders. Without it clients'
+	// forwards are refused, with NoForwarding as the reason for the log.
+	Forwarding   bool
+	NoForwarding string
 	// Logger must not be nil.
 	Logger *slog.Logger
 	// Release is called at the end of OnDisconnect; may be nil.
@@ -50,18 +55,27 @@ type Connection struct {
 	// work counts the goroutines of sessions and of provisioning.
 	work sync.WaitGroup
 
-	// shared is the workload of ModeConnection; set before sessions exist.
-	shared *sharedWorkload
+	// server is the address that the client came to; set before all else.
+	server net.TCPAddr
 
 	mu       sync.Mutex // for memory only
 	sessions map[*session]struct{}
 	left     bool // OnDisconnect has begun; no session may start
+	// shared is the workload that no session owns: that of ModeConnection, or
+	// in ModeSession one that a forward wanted before there was a session, which
+	// the first one takes over.
+	shared *sharedWorkload
+	// workloads are all that exist, in the order in which they were wanted.
+	workloads []*sharedWorkload
 }
 
 var (
 	_ sshserver.NetworkConnectionHandler = (*Connection)(nil)
 	_ sshserver.SSHConnectionHandler     = (*Connection)(nil)
 	_ sshserver.SessionChannelHandler    = (*session)(nil)
+	_ sshserver.LocalAddressHandler      = (*Connection)(nil)
+	_ sshserver.ForwardHandler           = (*Connection)(nil)
+	_ sshserver.SessionForwardHandler    = (*session)(nil)
 )
 
 // errClientLeft is the cause of what is cancelled at the end of a connection.
@@ -125,13 +139,49 @@ func (c *Connection) OnHandshakeFailed(error) {}
 func (c *Connection) OnHandshakeSuccess(username string) (sshserver.SSHConnectionHandler, error) {
 	c.login.Username = username
 	if c.options.Mode == ModeConnection {
-		s := newSharedWorkload()
-		c.shared = s
-		c.work.Go(func() {
-			s.settle(c.provision(c.ctx, Launch{Login: c.login, Progress: s.progress}))
-		})
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.shared = c.begin(c.ctx, nil)
 	}
 	return c, nil
+}
+
+// OnLocalAddress keeps the address for the programs' environment.
+func (c *Connection) OnLocalAddress(server net.TCPAddr) { c.server = server }
+
+// begin begins to make a workload. Called with the lock.
+func (c *Connection) begin(ctx context.Context, program *Program) *sharedWorkload {
+	s := newSharedWorkload()
+	c.workloads = append(c.workloads, s)
+	c.work.Go(func() {
+		s.settle(c.provision(ctx, Launch{Login: c.login, Program: program, Progress: s.progress}))
+	})
+	return s
+}
+
+// claim gives a session its workload. In ModeSession the session owns it, and
+// ends it; ctx is the session's.
+func (c *Connection) claim(ctx context.Context, program *Program) (s *sharedWorkload, owned bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.options.Mode == ModeConnection {
+		return c.shared, false
+	}
+	if s, c.shared = c.shared, nil; s == nil {
+		s = c.begin(ctx, program)
+	}
+	return s, true
+}
+
+// end removes a workload, once it has been made.
+func (c *Connection) end(s *sharedWorkload) {
+	c.mu.Lock()
+	c.workloads = slices.DeleteFunc(c.workloads, func(w *sharedWorkload) bool { return w == s })
+	c.mu.Unlock()
+	<-s.ready
+	if s.workload != nil {
+		c.remove(s.workload)
+	}
 }
 
 // provision makes a workload within the time for it.
@@ -211,9 +261,7 @@ func (c *Connection) OnDisconnect() {
 	c.cancel(errClientLeft)
 	c.work.Wait()
 	if c.shared != nil {
-		if w := c.shared.workload; w != nil {
-			c.remove(w)
-		}
+		c.end(c.shared)
 	}
 	if c.options.Release != nil {
 		c.options.Release()
@@ -226,8 +274,8 @@ func (c *Connection) fail(code, user string, err error) *Error {
 	return &Error{Code: c.options.CodePrefix + code, User: user, Err: err}
 }
 
-// sharedWorkload is the workload of a connection, or the error instead, which
-// any number of sessions wait for.
+// sharedWorkload is a workload that is being made, or the error instead, which
+// any number of sessions and forwards wait for.
 type sharedWorkload struct {
 	ready    chan struct{}
 	workload Workload // set before ready is closed
@@ -276,6 +324,11 @@ func (s *sharedWorkload) wait(ctx context.Context, n *notice) (Workload, error) 
 	if last != "" {
 		n.post(last)
 	}
+	return s.get(ctx)
+}
+
+// get returns the workload as soon as there is one.
+func (s *sharedWorkload) get(ctx context.Context) (Workload, error) {
 	select {
 	case <-s.ready:
 		return s.workload, s.err

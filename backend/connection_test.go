@@ -36,11 +36,11 @@ type fake struct {
 	closed   int
 }
 
-func (f *fake) Accepts(p Program) error {
+func (f *fake) Accept(p Program) (Program, error) {
 	if p.Kind == KindSubsystem {
-		return &Error{Code: "NO", User: "no subsystems"}
+		return p, &Error{Code: "NO", User: "no subsystems"}
 	}
-	return nil
+	return p, nil
 }
 
 func (f *fake) Provision(ctx context.Context, l Launch) (Workload, error) {

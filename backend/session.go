@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +43,7 @@ type session struct {
 	env       []EnvVar
 	terminal  *Terminal
 	resized   chan struct{} // capacity 1: terminal.Size is newer than the program's
+	forwards  forwards
 	execution Execution
 }
 
@@ -113,20 +115,21 @@ func (s *session) OnSubsystem(_ uint64, subsystem string, stdin io.Reader, stdou
 // begin takes a program, or refuses it for a reason that is known at once, and
 // leaves the rest to run.
 func (s *session) begin(p Program, streams Streams, onExit func(sshserver.ExitStatus)) error {
-	if err := s.c.options.Provider.Accepts(p); err != nil {
-		return err
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase != phaseIdle {
 		return s.alreadyRunning()
 	}
-	s.phase = phaseStarting
-	p.Env = s.env
+	p.Env = slices.Concat(s.env, s.c.describe())
 	if s.terminal != nil {
 		t := *s.terminal
 		p.Terminal = &t
 	}
+	p, err := s.c.options.Provider.Accept(p)
+	if err != nil {
+		return err
+	}
+	s.phase = phaseStarting
 	s.c.work.Go(func() { s.run(p, streams, onExit) })
 	return nil
 }
@@ -151,21 +154,17 @@ func (s *session) run(p Program, streams Streams, onExit func(sshserver.ExitStat
 	}
 
 	n := newNotice(streams.Stderr, p.Terminal != nil, noticeDelay)
-	var w Workload
-	var err error
-	if s.c.shared != nil {
-		w, err = s.c.shared.wait(s.ctx, n)
-	} else {
-		w, err = s.c.provision(s.ctx, Launch{Login: s.c.login, Program: &p, Progress: n.post})
-		if err == nil {
-			defer s.c.remove(w)
-		}
+	shared, owned := s.c.claim(s.ctx, &p)
+	if owned {
+		defer s.c.end(shared)
 	}
+	w, err := shared.wait(s.ctx, n)
 	n.stop()
 	if err != nil {
 		failed(err)
 		return
 	}
+	defer s.forward(w, &p)()
 
 	execution, err := s.start(w, p, streams)
 	if err != nil {

@@ -46,10 +46,12 @@ type SSH struct {
 	// MaxConnections bounds the connections of all clients together; further
 	// ones are closed at once. Negative means no limit. Default: 4096.
 	MaxConnections int `json:"maxConnections,omitempty" yaml:"maxConnections,omitempty"`
-	// MaxChannels bounds the open channels, sessions for example, of one
-	// connection; further ones are refused. Each may take up to 2 MiB of
-	// memory. Negative means no limit. Default: 32.
+	// MaxChannels bounds the open sessions of one connection; further ones are
+	// refused. Each may take up to 2 MiB of memory. Negative means no limit.
+	// Default: 32.
 	MaxChannels int `json:"maxChannels,omitempty" yaml:"maxChannels,omitempty"`
+	// Forwarding says what clients may forward to and from their containers.
+	Forwarding Forwarding `json:"forwarding,omitempty" yaml:"forwarding,omitempty"`
 	// Algorithms are the algorithms that are offered, by their names in the
 	// protocol, best first.
 	Algorithms Algorithms `json:"algorithms,omitempty" yaml:"algorithms,omitempty"`
@@ -66,6 +68,46 @@ type KeepAlive struct {
 	// CountMax is how many intervals in a row may then pass in silence before
 	// the connection is cut. Default: 3.
 	CountMax int `json:"countMax,omitempty" yaml:"countMax,omitempty"`
+}
+
+// Forwarding says what clients may forward to and from their containers: a
+// forward begins or ends inside the container's network, with the rights of its
+// user. It needs docker.execution.agent: inject. In session mode forwards belong
+// to the container of the newest session.
+type Forwarding struct {
+	// AllowTCP is "yes", "local" (ssh -L, -D, -W and -J: connections that the
+	// container makes), "remote" (ssh -R: connections to the container), or
+	// "no". Default: yes.
+	AllowTCP sshserver.Directions `json:"allowTcp,omitempty" yaml:"allowTcp,omitempty"`
+	// AllowStreamLocal is the same for unix sockets. Default: yes.
+	AllowStreamLocal sshserver.Directions `json:"allowStreamLocal,omitempty" yaml:"allowStreamLocal,omitempty"`
+	// DisableAgent refuses to forward clients' authentication agents (ssh -A).
+	DisableAgent bool `json:"disableAgent,omitempty" yaml:"disableAgent,omitempty"`
+	// DisableX11 refuses to forward clients' displays (ssh -X, -Y).
+	DisableX11 bool `json:"disableX11,omitempty" yaml:"disableX11,omitempty"`
+	// GatewayPorts lets clients choose the address that ssh -R listens on, so
+	// that other containers can reach it. Otherwise it is the loopback address.
+	GatewayPorts bool `json:"gatewayPorts,omitempty" yaml:"gatewayPorts,omitempty"`
+	// PermitOpen lists where connections may go, each host:port, both of which
+	// may be "*". A host is compared with what the client says; names are not
+	// looked up. Default: everywhere.
+	PermitOpen []string `json:"permitOpen,omitempty" yaml:"permitOpen,omitempty"`
+	// PermitListen lists what ssh -R may listen on, each host:port or port.
+	// Default: everything.
+	PermitListen []string `json:"permitListen,omitempty" yaml:"permitListen,omitempty"`
+	// MaxConnections bounds the forwarded connections of one client's
+	// connection, in all directions together; further ones are refused. Each may
+	// take up to 2 MiB of memory. Negative means no limit. Default: 256.
+	MaxConnections int `json:"maxConnections,omitempty" yaml:"maxConnections,omitempty"`
+}
+
+// Server is the form that package sshserver has.
+func (f Forwarding) Server() sshserver.Forwarding {
+	return sshserver.Forwarding{
+		TCP: f.AllowTCP, StreamLocal: f.AllowStreamLocal,
+		DisableAgent: f.DisableAgent, DisableX11: f.DisableX11, GatewayPorts: f.GatewayPorts,
+		PermitOpen: f.PermitOpen, PermitListen: f.PermitListen,
+	}
 }
 
 // Algorithms are the algorithms that are offered. A list that is left out has
@@ -102,6 +144,9 @@ func (s SSH) withDefaults() SSH {
 	setDefault(&s.MaxConnections, sshserver.DefaultMaxConnections)
 	setDefault(&s.MaxChannels, sshserver.DefaultMaxChannels)
 	setDefault(&s.DrainTimeout, defaultDrainTimeout)
+	setDefault(&s.Forwarding.AllowTCP, "yes")
+	setDefault(&s.Forwarding.AllowStreamLocal, "yes")
+	setDefault(&s.Forwarding.MaxConnections, sshserver.DefaultMaxForwards)
 
 	def := sshserver.DefaultAlgorithms()
 	for _, list := range []struct{ value, def *[]string }{
@@ -142,6 +187,11 @@ func (s SSH) validate() error {
 	if s.DrainTimeout < 0 {
 		errs.Add("drainTimeout", "%s is negative; leave it out for the default", s.DrainTimeout)
 	}
+	f := s.Forwarding
+	errs.Under("forwarding.allowTcp", sshserver.Forwarding{TCP: f.AllowTCP}.Validate())
+	errs.Under("forwarding.allowStreamLocal", sshserver.Forwarding{StreamLocal: f.AllowStreamLocal}.Validate())
+	errs.Under("forwarding.permitOpen", sshserver.Forwarding{PermitOpen: f.PermitOpen}.Validate())
+	errs.Under("forwarding.permitListen", sshserver.Forwarding{PermitListen: f.PermitListen}.Validate())
 	a := s.Algorithms
 	errs.Under("algorithms.keyExchanges", sshserver.Algorithms{KeyExchanges: a.KeyExchanges}.Validate())
 	errs.Under("algorithms.ciphers", sshserver.Algorithms{Ciphers: a.Ciphers}.Validate())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/moby/moby/api/types/container"
 
@@ -16,7 +17,7 @@ import (
 // stream.
 type agentContainer struct {
 	*madeContainer
-	*backend.AgentPrograms
+	*backend.Agent
 	client *agentproto.Client
 }
 
@@ -36,6 +37,9 @@ func (p *provider) agentSpec(ctx context.Context, config *container.Config, host
 	}
 	host.Mounts = append(slices.Clone(host.Mounts), v.mount(true))
 	config.Tty = false
+	if p.config.Execution.User != "" && config.User == "" {
+		config.User = "0" // only root can become another user
+	}
 	if idle := p.config.Execution.IdleCommand; len(idle) > 0 {
 		setCommand(config, idle)
 		return nil
@@ -61,7 +65,9 @@ func (p *provider) provisionAgent(ctx context.Context, l backend.Launch) (backen
 		if err == nil {
 			return &agentContainer{
 				madeContainer: c, client: client,
-				AgentPrograms: backend.NewAgentPrograms(client, codePrefix, func(program backend.Program) agentproto.Start { return p.agentStart(program) }),
+				Agent: backend.NewAgent(client, codePrefix, func(program backend.Program) agentproto.Start {
+					return p.agentStart(l.Login, program)
+				}),
 			}, nil
 		}
 		c.discard(ctx)
@@ -115,9 +121,9 @@ func (c *madeContainer) connect(ctx context.Context, l backend.Launch, again boo
 }
 
 // agentStart says how the agent is to run a program.
-func (p *provider) agentStart(program backend.Program) agentproto.Start {
+func (p *provider) agentStart(login backend.Login, program backend.Program) agentproto.Start {
 	x := &p.config.Execution
-	start := agentproto.Start{Kind: agentproto.KindShell, Shell: x.ShellCommand}
+	start := agentproto.Start{Kind: agentproto.KindShell, Shell: x.ShellCommand, User: userOf(x.User, login)}
 	switch program.Kind {
 	case backend.KindExec:
 		start.Kind, start.Command = agentproto.KindExec, program.Command
@@ -145,5 +151,14 @@ func (p *provider) agentStart(program backend.Program) agentproto.Start {
 			Modes: string(t.Modes),
 		}
 	}
+	if x := program.X11; x != nil {
+		start.X11 = &agentproto.X11{Display: x.Display, Screen: x.Screen, Protocol: x.Protocol, Cookie: string(x.Cookie)}
+	}
 	return start
+}
+
+// userOf is the user that programs run as: %u is the login name, %% a percent
+// sign, as in sshd_config(5).
+func userOf(template string, login backend.Login) string {
+	return strings.NewReplacer("%u", login.Username, "%%", "%").Replace(template)
 }

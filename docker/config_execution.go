@@ -38,6 +38,15 @@ type ExecutionConfig struct {
 	// Otherwise: ["/bin/bash"]. In session mode a shell request runs the
 	// command that container (or, but for agent: inject, the image) has.
 	ShellCommand []string `json:"shellCommand,omitempty" yaml:"shellCommand,omitempty"`
+	// User is the user in the container that programs run as, by name or number;
+	// %u is the name that the client has logged in with. Needs agent: inject and
+	// a container that runs as root, which it then does unless container.user
+	// says otherwise. Default: the user that the container runs as.
+	User string `json:"user,omitempty" yaml:"user,omitempty"`
+	// ForceCommand is a command line that is run in place of whatever the client
+	// asks for, which it finds in SSH_ORIGINAL_COMMAND; "internal-sftp" allows
+	// SFTP only. Default: none.
+	ForceCommand string `json:"forceCommand,omitempty" yaml:"forceCommand,omitempty"`
 	// AgentPath is the place of the guest agent in the image. Default:
 	// /usr/bin/containerssh-agent.
 	AgentPath string `json:"agentPath,omitempty" yaml:"agentPath,omitempty"`

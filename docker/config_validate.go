@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"maps"
 	"net/url"
 	"path"
@@ -119,6 +120,10 @@ func (c ExecutionConfig) Validate() error {
 	if c.DisableAgent && c.Agent != AgentNone {
 		errs.Add("disableAgent", "contradicts agent: %s; keep one of them", c.Agent)
 	}
+	errs.Under("user", c.checkUser())
+	if c.ForceCommand == internalSFTP && c.Subsystems["sftp"] != internalSFTP {
+		errs.Add("forceCommand", internalSFTP+" needs agent: inject, and the subsystem sftp to be "+internalSFTP)
+	}
 	if c.Agent == AgentImage && !path.IsAbs(c.AgentPath) {
 		errs.Add("agentPath", "%q must be an absolute path in the image", c.AgentPath)
 	}
@@ -139,6 +144,21 @@ func (c ExecutionConfig) Validate() error {
 		}
 	}
 	return errs.Err()
+}
+
+// checkUser checks the template of userOf.
+func (c ExecutionConfig) checkUser() error {
+	switch rest := strings.NewReplacer("%u", "", "%%", "").Replace(c.User); {
+	case c.User == "":
+		return nil
+	case c.Agent != AgentInject:
+		return errors.New("needs agent: inject; otherwise container.user says who programs run as")
+	case strings.ContainsRune(rest, '%'):
+		return errors.New("knows %u, the login name, and %% only")
+	case strings.ContainsAny(c.User, ":/ "):
+		return fmt.Errorf("%q is not a user's name or number", c.User)
+	}
+	return nil
 }
 
 func hasProgram(command []string) bool { return len(command) > 0 && command[0] != "" }

@@ -10,7 +10,7 @@
 // Config says which container to make ([LaunchConfig]), when ([ExecutionMode])
 // and how programs run in it ([AgentMode]). The way down:
 //
-//	backend.Connection ─▶ provider ─▶ agentContainer      ─▶ backend.AgentPrograms  our agent runs all programs, over one stream
+//	backend.Connection ─▶ provider ─▶ agentContainer      ─▶ backend.Agent          our agent runs all programs, over one stream
 //	                               ├▶ connectionContainer ─▶ execution  one container, an engine's exec for each program
 //	                               └▶ sessionContainer    ─▶ attachment one container for each program, attached to
 //

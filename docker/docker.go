@@ -80,8 +80,11 @@ func newHandler(client net.TCPAddr, connectionID string, config Config, logger *
 		Window:      config.Timeouts.Window,
 		Stop:        config.Timeouts.ContainerStop,
 		HangupGrace: hangupGrace,
-		Logger:      logger,
-		Release:     p.release,
+		// Only our own agent makes and accepts connections.
+		Forwarding:   config.Execution.Agent == AgentInject,
+		NoForwarding: "forwarding needs execution.agent: inject",
+		Logger:       logger,
+		Release:      p.release,
 	}), nil
 }
 

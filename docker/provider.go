@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -116,28 +117,53 @@ func (s step) failed(err error) *backend.Error {
 	return &backend.Error{Code: s.fail, User: user, Message: "could not " + s.name, Err: err}
 }
 
-// Accepts refuses subsystems that aren't configured, and in the form of
-// NewDockerRun all commands where they are disabled.
-func (p *provider) Accepts(program backend.Program) error {
+// Accept refuses subsystems that aren't configured, and in the form of
+// NewDockerRun all commands where they are disabled. A forced command takes the
+// place of whatever else has been asked for.
+func (p *provider) Accept(program backend.Program) (backend.Program, error) {
+	x := &p.config.Execution
+	if x.ForceCommand != "" {
+		return p.force(program), nil
+	}
 	switch program.Kind {
 	case backend.KindExec:
-		if p.config.Execution.disableCommand {
-			return &backend.Error{Code: EProgramExecutionDisabled, User: "Running commands is disabled on this server."}
+		if x.disableCommand {
+			return program, &backend.Error{Code: EProgramExecutionDisabled, User: "Running commands is disabled on this server."}
 		}
 	case backend.KindSubsystem:
-		if _, ok := p.config.Execution.Subsystems[program.Command]; !ok {
-			return &backend.Error{
+		if _, ok := x.Subsystems[program.Command]; !ok {
+			return program, &backend.Error{
 				Code: ESubsystemNotSupported,
 				User: fmt.Sprintf("The subsystem %q is not supported.", program.Command),
 			}
 		}
 	}
-	return nil
+	return program, nil
+}
+
+// force is the forced command, with the client's in its environment.
+func (p *provider) force(program backend.Program) backend.Program {
+	x := &p.config.Execution
+	original := program.Command
+	if program.Kind == backend.KindSubsystem {
+		original = x.Subsystems[program.Command]
+	}
+	if original != "" {
+		program.Env = append(program.Env, backend.EnvVar{Name: "SSH_ORIGINAL_COMMAND", Value: original})
+	}
+	program.Kind, program.Command = backend.KindExec, x.ForceCommand
+	if x.ForceCommand == internalSFTP {
+		program.Kind, program.Command = backend.KindSubsystem, "sftp"
+	}
+	return program
 }
 
 // Provision makes the container: started in connection mode, and ready to be
 // attached to and started in session mode.
 func (p *provider) Provision(ctx context.Context, l backend.Launch) (backend.Workload, error) {
+	if err := p.checkLogin(l.Login); err != nil {
+		return nil, err
+	}
 	if p.config.Execution.ImagePullPolicy == ImagePullPolicyAlways {
 		if err := p.pull(ctx, l.Progress); err != nil {
 			return nil, err
@@ -160,6 +186,20 @@ func (p *provider) Provision(ctx context.Context, l backend.Launch) (backend.Wor
 		return nil, err
 	}
 	return &connectionContainer{madeContainer: c}, nil
+}
+
+// checkLogin refuses login names that can't be the user that they are to be: what
+// is no name would be taken for a number.
+func (p *provider) checkLogin(login backend.Login) error {
+	if !strings.Contains(p.config.Execution.User, "%u") {
+		return nil
+	}
+	name := login.Username
+	if strings.Trim(name, "0123456789") != "" && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == ':' || r == '/' || r == 0x7f }) {
+		return nil
+	}
+	return &backend.Error{Code: EConfigError, User: fmt.Sprintf("%q is not the name of a user.", name),
+		Message: "the login name can't be a user of the container (execution.user)"}
 }
 
 // retrying is call with a word to the waiting user after a failure that will

@@ -34,8 +34,17 @@ type connection struct {
 	net      *transport
 	log      *slog.Logger // without the user, who is not known yet
 
+	// ctx ends when the connection is cut. The Server's interface has no
+	// context: connections begin here.
+	ctx    context.Context
+	cancel context.CancelFunc
+
 	// done is closed by the Server when serve has returned.
 	done chan struct{}
+
+	// conn and forwards are set before there are channels.
+	conn     ssh.Conn
+	forwards counter
 
 	// tasks are the goroutines that call handlers; OnDisconnect waits for them.
 	// Only serve and its tasks start tasks.
@@ -49,8 +58,10 @@ type connection struct {
 	handler NetworkConnectionHandler // nil until OnNetworkConnection has returned
 	// draining is set by shutdown: no more channels, and the end with the last.
 	draining bool
-	// channels counts the channels from their request until after OnClose.
+	// channels counts the sessions from their request until after OnClose.
 	channels int
+	// listeners are those that the client has asked for, as it knows them.
+	listeners map[Address]Listener
 	// shutdowns counts the calls of OnShutdown that run; ended says that there
 	// will be no more.
 	shutdowns sync.WaitGroup
@@ -60,12 +71,17 @@ type connection struct {
 func newConnection(netConn net.Conn, settings *settings) *connection {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
+	ctx, cancel := context.WithCancel(context.Background())
 	c := &connection{
-		settings: settings,
-		id:       hex.EncodeToString(id[:]),
-		net:      newTransport(netConn),
-		done:     make(chan struct{}),
-		freed:    make(chan struct{}, 1),
+		settings:  settings,
+		id:        hex.EncodeToString(id[:]),
+		net:       newTransport(netConn),
+		ctx:       ctx,
+		cancel:    cancel,
+		done:      make(chan struct{}),
+		freed:     make(chan struct{}, 1),
+		forwards:  counter{limit: settings.maxForwards},
+		listeners: map[Address]Listener{},
 	}
 	c.log = settings.log.With("connection", c.id, "remote", remoteName(netConn))
 	return c
@@ -133,8 +149,13 @@ func (c *connection) serveHandler(handler NetworkConnectionHandler) {
 		return
 	}
 
+	c.conn = conn
+	if h, ok := login.(LocalAddressHandler); ok {
+		c.call(log, "OnLocalAddress", func() { h.OnLocalAddress(tcpAddr(c.net.LocalAddr())) })
+	}
 	c.tasks.Go(func() { c.serveRequests(login, log, requests) })
 	c.serveChannels(login, log, channels)
+	c.cancel()
 	log.Info("disconnected", "reason", conn.Wait())
 }
 
@@ -190,21 +211,63 @@ func (c *connection) refuse(reason error, channels <-chan ssh.NewChannel, reques
 	}
 }
 
-// serveRequests answers global requests.
+// serveRequests answers global requests, in their order (RFC 4254 section 4):
+// one may have to wait for what the handlers are still making.
 func (c *connection) serveRequests(login SSHConnectionHandler, log *slog.Logger, requests <-chan *ssh.Request) {
-	var id uint64
-	for req := range requests {
-		switch req.Type {
-		case requestKeepAlive:
-			_ = req.Reply(true, nil)
-		default:
-			_ = req.Reply(false, nil)
-			log.Debug("global request refused: unknown type", "type", req.Type)
-			c.call(log, "OnUnsupportedGlobalRequest", func() {
-				login.OnUnsupportedGlobalRequest(id, req.Type, req.Payload)
-			})
+	// The library stalls the whole connection when nobody takes its requests.
+	waiting := make(chan *ssh.Request, maxWaitingGlobal)
+	c.tasks.Go(func() {
+		defer close(waiting)
+		flooded := false
+		for req := range requests {
+			if flooded {
+				continue
+			}
+			select {
+			case waiting <- req:
+			default:
+				flooded = true
+				log.Warn("the client sends global requests faster than they are handled; its connection is cut")
+				c.cut()
+			}
 		}
+	})
+	var id uint64
+	for req := range waiting {
+		c.serveRequest(login, log, id, req)
 		id++
+	}
+}
+
+// maxWaitingGlobal bounds the global requests that wait for others to be
+// answered.
+const maxWaitingGlobal = 256
+
+func (c *connection) serveRequest(login SSHConnectionHandler, log *slog.Logger, id uint64, req *ssh.Request) {
+	var at Address
+	var err error
+	switch req.Type {
+	case requestListenTCP, requestCancelTCP:
+		at, err = parseListenTCP(req.Payload)
+	case requestListenUnix, requestCancelUnix:
+		at, err = parseListenUnix(req.Payload)
+	}
+	switch {
+	case err != nil:
+		log.Info("global request refused: malformed", "type", req.Type, "error", err)
+		_ = req.Reply(false, nil)
+	case req.Type == requestKeepAlive:
+		_ = req.Reply(true, nil)
+	case req.Type == requestListenTCP || req.Type == requestListenUnix:
+		c.listen(login, log, id, req, at)
+	case req.Type == requestCancelTCP || req.Type == requestCancelUnix:
+		_ = req.Reply(c.closeListener(at), nil)
+	default:
+		_ = req.Reply(false, nil)
+		log.Debug("global request refused: unknown type", "type", req.Type)
+		c.call(log, "OnUnsupportedGlobalRequest", func() {
+			login.OnUnsupportedGlobalRequest(id, req.Type, req.Payload)
+		})
 	}
 }
 
@@ -215,12 +278,29 @@ func (c *connection) serveChannels(login SSHConnectionHandler, log *slog.Logger,
 	for ch := range channels {
 		id := next
 		next++
-		if ch.ChannelType() != channelSession {
+		var dial dialPayload
+		var err error
+		switch ch.ChannelType() {
+		case channelSession:
+		case channelDialTCP:
+			dial, err = parseDialTCP(ch.ExtraData())
+		case channelDialUnix:
+			dial, err = parseDialUnix(ch.ExtraData())
+		default:
 			_ = ch.Reject(ssh.UnknownChannelType, "this server does not know channels of this type")
 			log.Debug("channel refused: unknown type", "type", ch.ChannelType())
 			c.call(log, "OnUnsupportedChannel", func() {
 				login.OnUnsupportedChannel(id, ch.ChannelType(), ch.ExtraData())
 			})
+			continue
+		}
+		if err != nil {
+			_ = ch.Reject(ssh.ConnectionFailed, "malformed request")
+			log.Info("channel refused: malformed", "type", ch.ChannelType(), "error", err)
+			continue
+		}
+		if ch.ChannelType() != channelSession {
+			c.tasks.Go(func() { c.serveDial(login, log.With("channel", id), id, ch, dial) })
 			continue
 		}
 		if reason, words := c.addChannel(); words != "" {
@@ -313,7 +393,10 @@ func (c *connection) shutdown(ctx context.Context) {
 }
 
 // cut closes the network connection; everything else follows from that.
-func (c *connection) cut() { _ = c.net.Close() }
+func (c *connection) cut() {
+	c.cancel()
+	_ = c.net.Close()
+}
 
 // call calls a handler. A panic there ends this connection and not the server:
 // nothing that a client sends may do that.

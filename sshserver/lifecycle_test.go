@@ -117,17 +117,17 @@ func TestRequestsOfASession(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, all)
 		}
 	}
-	if _, _, err := client.OpenChannel("direct-tcpip", nil); !strings.Contains(fmt.Sprint(err), "unknown channel type") {
+	if _, _, err := client.OpenChannel("tun@openssh.com", nil); !strings.Contains(fmt.Sprint(err), "unknown channel type") {
 		t.Errorf("unknown channel: %v", err)
 	}
-	ok, _, err = client.SendRequest("tcpip-forward", true, nil)
+	ok, _, err = client.SendRequest("nonsense@example.com", true, nil)
 	must(t, err)
-	equal(t, "tcpip-forward", ok, false)
+	equal(t, "nonsense", ok, false)
 	ok, _, err = client.SendRequest("keepalive@openssh.com", true, nil)
 	must(t, err)
 	equal(t, "keepalive", ok, true)
 	waitFor(t, "the handler's word", func() bool {
-		return h.toy.count("global tcpip-forward") == 1 && h.toy.count("channel direct-tcpip") == 1
+		return h.toy.count("global nonsense@example.com") == 1 && h.toy.count("channel tun@openssh.com") == 1
 	})
 }
 

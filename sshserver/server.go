@@ -27,6 +27,7 @@ const (
 	DefaultKeepAliveCountMax = 3
 	DefaultMaxConnections    = 4096
 	DefaultMaxChannels       = 32
+	DefaultMaxForwards       = 256
 	DefaultDisconnectTimeout = 30 * time.Second
 )
 
@@ -89,12 +90,20 @@ type Server struct {
 	// accepted. Zero means 4096; negative means no limit.
 	MaxConnections int
 
-	// MaxChannels bounds the open channels of one connection; further ones are
+	// MaxChannels bounds the open sessions of one connection; further ones are
 	// refused with "resource shortage". Up to 2 MiB of input that nobody reads
 	// are kept for each channel, so this bounds memory too. Zero means 32,
 	// since people share one connection for many sessions; negative means no
 	// limit.
 	MaxChannels int
+
+	// Forwarding says what clients may forward, of what the handlers can.
+	Forwarding Forwarding
+
+	// MaxForwards bounds the forwarded connections of one connection, in all
+	// directions together, each of which is a channel. Zero means 256, which a
+	// web browser over ssh -D can come near to; negative means no limit.
+	MaxForwards int
 
 	// DisconnectTimeout bounds how long Shutdown waits for OnDisconnect of the
 	// connections that it had to cut. Zero means 30 seconds.
@@ -327,6 +336,8 @@ type settings struct {
 	keepAliveCountMax int
 	maxConnections    int // negative means no limit
 	maxChannels       int // negative means no limit
+	forwarding        Forwarding
+	maxForwards       int // negative means no limit
 	log               *slog.Logger
 }
 
@@ -351,6 +362,9 @@ func (s *Server) settings() (*settings, error) {
 	}
 	methods, err := authMethods(s.AuthMethods)
 	if err != nil {
+		return nil, fmt.Errorf("sshserver: %w", err)
+	}
+	if err := s.Forwarding.Validate(); err != nil {
 		return nil, fmt.Errorf("sshserver: %w", err)
 	}
 	version := s.ServerVersion
@@ -379,6 +393,8 @@ func (s *Server) settings() (*settings, error) {
 		keepAliveCountMax: max(1, orDefault(s.KeepAliveCountMax, DefaultKeepAliveCountMax)),
 		maxConnections:    orDefault(s.MaxConnections, DefaultMaxConnections),
 		maxChannels:       orDefault(s.MaxChannels, DefaultMaxChannels),
+		forwarding:        s.Forwarding,
+		maxForwards:       orDefault(s.MaxForwards, DefaultMaxForwards),
 		log:               s.Logger,
 	}
 	for _, key := range keys {

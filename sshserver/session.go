@@ -154,6 +154,12 @@ func (s *session) handle(req *ssh.Request) {
 	case requestBreak:
 		length, err := parseBreak(req.Payload)
 		s.answer(req, err, func() error { return s.handler.OnBreak(id, length) })
+	case requestAgent:
+		err := parseNothing(req.Payload)
+		s.answer(req, err, func() error { return s.forwardAgent(id) })
+	case requestX11:
+		x11, err := parseX11(req.Payload)
+		s.answer(req, err, func() error { return s.forwardX11(id, x11) })
 	case requestShell:
 		err := parseNothing(req.Payload)
 		s.start(req, err, func(stdin io.Reader, stdout, stderr io.Writer, onExit func(ExitStatus)) error {
@@ -176,6 +182,24 @@ func (s *session) handle(req *ssh.Request) {
 			s.handler.OnUnsupportedChannelRequest(id, req.Type, req.Payload)
 		})
 	}
+}
+
+// forwardAgent asks the handler to forward the client's authentication agent.
+func (s *session) forwardAgent(id uint64) error {
+	handler, ok := s.handler.(SessionForwardHandler)
+	if !ok || s.connection.settings.forwarding.DisableAgent {
+		return errors.New("authentication agents are not forwarded")
+	}
+	return handler.OnAgentRequest(id, func(l Listener) { s.connection.relay(s.log, l, agentChannel, false) })
+}
+
+// forwardX11 asks the handler to forward the client's display.
+func (s *session) forwardX11(id uint64, x11 X11) error {
+	handler, ok := s.handler.(SessionForwardHandler)
+	if !ok || s.connection.settings.forwarding.DisableX11 {
+		return errors.New("displays are not forwarded")
+	}
+	return handler.OnX11Request(id, x11, func(l Listener) { s.connection.relay(s.log, l, x11Channel, x11.Single) })
 }
 
 // malformed refuses a request whose payload could not be parsed.

@@ -45,6 +45,8 @@ type toyHooks struct {
 	keyboard  func(user string, ask sshserver.Challenge) (sshserver.AuthResponse, error)
 	none      func(user string) (sshserver.AuthResponse, error)
 	handshake func(error)
+	dial      func(ctx context.Context, to, from sshserver.Address) (sshserver.Conn, error)
+	listen    func(ctx context.Context, at sshserver.Address) (sshserver.Listener, error)
 }
 
 func (t *toy) note(format string, args ...any) {
@@ -164,6 +166,20 @@ func (c *toyConnection) OnUnsupportedGlobalRequest(_ uint64, kind string, _ []by
 
 func (c *toyConnection) OnUnsupportedChannel(_ uint64, kind string, _ []byte) {
 	c.toy.note("channel %s", kind)
+}
+
+func (c *toyConnection) OnDial(ctx context.Context, _ uint64, to, from sshserver.Address) (sshserver.Conn, error) {
+	if h := c.toy.hooks.dial; h != nil {
+		return h(ctx, to, from)
+	}
+	return nil, errors.New("no forwards")
+}
+
+func (c *toyConnection) OnListen(ctx context.Context, _ uint64, at sshserver.Address) (sshserver.Listener, error) {
+	if h := c.toy.hooks.listen; h != nil {
+		return h(ctx, at)
+	}
+	return nil, errors.New("no forwards")
 }
 
 func (c *toyConnection) OnSessionChannel(id uint64, _ []byte) (sshserver.SessionChannelHandler, error) {

@@ -3,6 +3,7 @@ package sshserver
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -26,6 +27,8 @@ const (
 	// requestEndOfWrite tells that the client's standard output has gone away:
 	// OpenSSH's PROTOCOL, section 2.1.
 	requestEndOfWrite = "eow@openssh.com"
+	requestX11        = "x11-req"                    // RFC 4254 section 6.3.1
+	requestAgent      = "auth-agent-req@openssh.com" // of OpenSSH; draft-ietf-sshm-ssh-agent
 )
 
 // requestKeepAlive is a global request that asks for a sign of life; any answer
@@ -36,8 +39,67 @@ const (
 // nobody can tell which sessions were opened before it was sent.
 const requestKeepAlive = "keepalive@openssh.com"
 
-// channelSession is the type of a session channel (RFC 4254 section 6.1).
-const channelSession = "session"
+// The global requests for listeners: RFC 4254 section 7.1, and section 2.4 of
+// OpenSSH's PROTOCOL.
+const (
+	requestListenTCP  = "tcpip-forward"
+	requestCancelTCP  = "cancel-tcpip-forward"
+	requestListenUnix = "streamlocal-forward@openssh.com"
+	requestCancelUnix = "cancel-streamlocal-forward@openssh.com"
+)
+
+// The types of channels.
+const (
+	channelSession       = "session"                           // RFC 4254 section 6.1
+	channelDialTCP       = "direct-tcpip"                      // section 7.2
+	channelForwardedTCP  = "forwarded-tcpip"                   // section 7.2, from the server
+	channelX11           = "x11"                               // section 6.3.2, from the server
+	channelDialUnix      = "direct-streamlocal@openssh.com"    // OpenSSH's PROTOCOL, section 2.4
+	channelForwardedUnix = "forwarded-streamlocal@openssh.com" // likewise, from the server
+	channelAgent         = "auth-agent@openssh.com"            // from the server
+)
+
+// dialPayload is that of a channel for a connection.
+type dialPayload struct{ to, from Address }
+
+func parseDialTCP(payload []byte) (dialPayload, error) {
+	c := cursor{rest: payload}
+	p := dialPayload{to: c.tcpAddress("host to connect to"), from: c.tcpAddress("originator")}
+	return p, c.end()
+}
+
+func parseDialUnix(payload []byte) (dialPayload, error) {
+	c := cursor{rest: payload}
+	p := dialPayload{to: c.unixAddress(), from: Address{Network: "unix"}}
+	c.text("reserved string")
+	c.number("reserved number")
+	return p, c.end()
+}
+
+// parseListenTCP parses the payload of requestListenTCP and requestCancelTCP.
+func parseListenTCP(payload []byte) (Address, error) {
+	c := cursor{rest: payload}
+	a := c.tcpAddress("address to listen on")
+	return a, c.end()
+}
+
+// parseListenUnix parses the payload of requestListenUnix and requestCancelUnix.
+func parseListenUnix(payload []byte) (Address, error) {
+	c := cursor{rest: payload}
+	a := c.unixAddress()
+	return a, c.end()
+}
+
+func parseX11(payload []byte) (X11, error) {
+	c := cursor{rest: payload}
+	x := X11{
+		Single:   c.boolean("single connection"),
+		Protocol: c.text("authentication protocol"),
+		Cookie:   c.text("authentication cookie"),
+		Screen:   c.number("screen"),
+	}
+	return x, c.end()
+}
 
 type envPayload struct{ name, value string }
 
@@ -125,6 +187,36 @@ func (c *cursor) text(field string) string {
 	s := string(c.rest[:n])
 	c.rest = c.rest[n:]
 	return s
+}
+
+// boolean reads a boolean (RFC 4251 section 5): all but 0 is true.
+func (c *cursor) boolean(field string) bool {
+	if c.err == nil && len(c.rest) == 0 {
+		c.err = fmt.Errorf("%s: nothing is left of the payload where a boolean takes a byte", field)
+	}
+	if c.err != nil {
+		return false
+	}
+	b := c.rest[0]
+	c.rest = c.rest[1:]
+	return b != 0
+}
+
+func (c *cursor) tcpAddress(field string) Address {
+	a := Address{Network: "tcp", Host: c.text(field), Port: c.number(field + " (port)")}
+	if c.err == nil && a.Port > 65535 {
+		c.err = fmt.Errorf("%s: there is no port %d", field, a.Port)
+	}
+	return a
+}
+
+func (c *cursor) unixAddress() Address {
+	a := Address{Network: "unix", Path: c.text("path of the socket")}
+	if c.err == nil && (a.Path == "" || strings.IndexByte(a.Path, 0) >= 0) {
+		// Empty, and with NUL in front, it would be what the client can't mean.
+		c.err = fmt.Errorf("path of the socket: %q is none", a.Path)
+	}
+	return a
 }
 
 func (c *cursor) window() windowPayload {

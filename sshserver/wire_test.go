@@ -112,3 +112,61 @@ func FuzzParseBreak(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseForward(f *testing.F) {
+	f.Add(ssh.Marshal(struct {
+		Host       string
+		Port       uint32
+		Originator string
+		From       uint32
+	}{"::1", 22, "127.0.0.1", 1}))
+	f.Add(ssh.Marshal(struct {
+		Path, Reserved string
+		Zero           uint32
+	}{"/s", "", 0}))
+	f.Add(ssh.Marshal(struct {
+		Single           bool
+		Protocol, Cookie string
+		Screen           uint32
+	}{true, "MIT-MAGIC-COOKIE-1", "00ff", 0}))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		var again []byte
+		if p, err := parseDialTCP(payload); err == nil {
+			again = ssh.Marshal(struct {
+				Host       string
+				Port       uint32
+				Originator string
+				From       uint32
+			}{p.to.Host, p.to.Port, p.from.Host, p.from.Port})
+			if p.to.Port > 65535 || !bytes.Equal(again, payload) {
+				t.Errorf("direct-tcpip: %x became %x", payload, again)
+			}
+		}
+		if p, err := parseDialUnix(payload); err == nil && (p.to.Path == "" || bytes.IndexByte([]byte(p.to.Path), 0) >= 0) {
+			t.Errorf("direct-streamlocal: the path %q", p.to.Path)
+		}
+		if a, err := parseListenTCP(payload); err == nil {
+			again = ssh.Marshal(struct {
+				Host string
+				Port uint32
+			}{a.Host, a.Port})
+			if !bytes.Equal(again, payload) {
+				t.Errorf("tcpip-forward: %x became %x", payload, again)
+			}
+		}
+		if a, err := parseListenUnix(payload); err == nil && a.Path == "" {
+			t.Error("streamlocal-forward: no path")
+		}
+		if x, err := parseX11(payload); err == nil {
+			again = ssh.Marshal(struct {
+				Single           bool
+				Protocol, Cookie string
+				Screen           uint32
+			}{x.Single, x.Protocol, x.Cookie, x.Screen})
+			// All but 0 is true.
+			if !bytes.Equal(again[1:], payload[1:]) {
+				t.Errorf("x11-req: %x became %x", payload, again)
+			}
+		}
+	})
+}

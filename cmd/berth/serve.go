@@ -133,6 +133,8 @@ func (s *server) run(ctx context.Context) error {
 		KeepAliveCountMax: cfg.SSH.KeepAlive.CountMax,
 		MaxConnections:    cfg.SSH.MaxConnections,
 		MaxChannels:       cfg.SSH.MaxChannels,
+		Forwarding:        cfg.SSH.Forwarding.Server(),
+		MaxForwards:       cfg.SSH.Forwarding.MaxConnections,
 		Logger:            log,
 	}
 	if err := srv.Validate(); err != nil {

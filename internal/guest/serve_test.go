@@ -300,14 +300,14 @@ func TestServeUnixSocket(t *testing.T) {
 	c, _ := serving(t)
 	path := filepath.Join(t.TempDir(), "s")
 	at := agentproto.Address{Network: "unix", Path: path}
-	l, err := c.Listen(t.Context(), at)
+	l, err := c.Listen(t.Context(), "", at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
 	}
-	dialled, err := c.Dial(t.Context(), at)
+	dialled, err := c.Dial(t.Context(), "", at)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,14 @@ func (h *host) Session(ctx context.Context, what agentproto.Start, r *agentproto
 		refuse(r, err)
 		return agentproto.Exit{}, false
 	}
+	if what.X11 != nil {
+		env, remove, err := offerDisplay(what.X11, p.user, p.env)
+		if err != nil {
+			complain("serve: there is no place for the cookie of the forwarded display: %v", err)
+		}
+		defer remove()
+		p.env = env
+	}
 	if what.Terminal != nil {
 		return h.onTerminal(ctx, p, what, r)
 	}
@@ -60,6 +68,9 @@ func prepare(what agentproto.Start) (*program, error) {
 	user, err := findAccount(what.User)
 	if err != nil {
 		return nil, &agentproto.Refusal{Reason: agentproto.ReasonNotFound, Message: err.Error()}
+	}
+	if err := user.reachable(); err != nil {
+		return nil, err
 	}
 	p := &program{user: user, env: loginEnvironment(user, what), dir: what.Dir}
 	if p.dir == "" {
@@ -170,7 +181,7 @@ func (p *program) attributes(files ...*os.File) *syscall.ProcAttr {
 	for _, f := range files {
 		attr.Files = append(attr.Files, f.Fd())
 	}
-	if int(p.user.uid) != os.Getuid() {
+	if !p.user.isSelf() {
 		attr.Sys.Credential = &syscall.Credential{Uid: p.user.uid, Gid: p.user.gid, Groups: p.user.groups}
 	}
 	return attr
@@ -264,7 +275,7 @@ func (h *host) onPipes(ctx context.Context, p *program, r *agentproto.Running) (
 		} else {
 			ours[i], theirs[i] = in, out
 		}
-		if p.user.uid != uint32(os.Getuid()) {
+		if !p.user.isSelf() {
 			// So that /dev/stdout and the like can be opened again.
 			_ = theirs[i].Chown(int(p.user.uid), int(p.user.gid))
 		}

@@ -22,7 +22,7 @@ var debian = kind{name: "debian", recipe: debianRecipe}
 
 // debianPackages come on top of the essential ones, which hold bash, coreutils,
 // ncurses and perl. openssh-server brings sftp-server, too.
-const debianPackages = "procps,vim-tiny,less,openssh-server"
+const debianPackages = "procps,vim-tiny,less,openssh-server,xclip"
 
 // debianFiles replace what the distribution has, so that a shell looks the same
 // whether or not it is a login shell, and nothing of the host is left.
