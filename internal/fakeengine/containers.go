@@ -21,6 +21,7 @@ type container struct {
 	tty        bool
 	openStdin  bool
 	autoRemove bool
+	mounts     []mountPoint
 	// state is created, running or exited.
 	state    string
 	exitCode int
@@ -34,7 +35,10 @@ type createRequest struct {
 	Entrypoint, Cmd, Env    []string
 	Labels                  map[string]string
 	Tty, OpenStdin          bool
-	HostConfig              struct{ AutoRemove bool }
+	HostConfig              struct {
+		AutoRemove bool
+		Mounts     []mountPoint
+	}
 }
 
 func (e *Engine) createContainer(w http.ResponseWriter, r *http.Request) {
@@ -47,9 +51,11 @@ func (e *Engine) createContainer(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	image, ok := e.images[normal(request.Image)]
 	var holder string
-	for _, c := range e.containers {
-		if name != "" && c.name == name {
-			holder = c.id
+	if name != "" {
+		for _, c := range e.containers {
+			if c.name == name {
+				holder = c.id
+			}
 		}
 	}
 	if !ok || holder != "" {
@@ -74,11 +80,13 @@ func (e *Engine) createContainer(w http.ResponseWriter, r *http.Request) {
 		command: slices.Concat(entrypoint, command), env: slices.Concat(image.Env, request.Env),
 		user: request.User, dir: request.WorkingDir,
 		tty: request.Tty, openStdin: request.OpenStdin, autoRemove: request.HostConfig.AutoRemove,
+		mounts:   request.HostConfig.Mounts,
 		state:    "created",
 		nextExit: make(chan struct{}), removed: make(chan struct{}),
 	}
 	c.process = e.newContainerProcess(c)
 	e.containers[c.id] = c
+	e.makeVolumes(c)
 	e.mu.Unlock()
 	answer(w, http.StatusCreated, map[string]any{"Id": c.id, "Warnings": []string{}})
 }
@@ -100,8 +108,11 @@ func (e *Engine) find(w http.ResponseWriter, r *http.Request) *container {
 	id := r.PathValue("id")
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if c := e.containers[id]; c != nil { // one of many thousands, maybe
+		return c
+	}
 	for _, c := range e.containers {
-		if c.id == id || c.name != "" && c.name == id {
+		if c.name != "" && c.name == id {
 			return c
 		}
 	}

@@ -2,6 +2,8 @@ package fakeengine
 
 import (
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -11,7 +13,7 @@ import (
 	"time"
 )
 
-// endLimit is how long a test waits for programs that ignore their end.
+// endLimit is how long Close waits for programs that ignore their end.
 const endLimit = 10 * time.Second
 
 // Options describe an Engine. The zero value is an engine without images and
@@ -39,6 +41,7 @@ type Options struct {
 type Engine struct {
 	options          Options
 	network, address string
+	directory        string // of the socket; empty with TLS
 	mux              *http.ServeMux
 	// programs counts the functions that run.
 	programs sync.WaitGroup
@@ -50,14 +53,29 @@ type Engine struct {
 	images     map[string]Image
 	containers map[string]*container // by id
 	execs      map[string]*execution
+	volumes    map[string]volume // by name
 	faults     []*Fault
 	calls      []Call
 	serial     int
 }
 
-// New starts an engine that ends with the test.
+// New is Start for a test: the engine ends with it.
 func New(t testing.TB, o Options) *Engine {
 	t.Helper()
+	e, err := Start(o)
+	if err != nil {
+		t.Fatalf("start the fake engine: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// Start starts an engine, which runs until Close.
+func Start(o Options) (*Engine, error) {
 	if o.APIVersion == "" {
 		o.APIVersion = "1.41"
 	}
@@ -70,54 +88,65 @@ func New(t testing.TB, o Options) *Engine {
 		images:     map[string]Image{},
 		containers: map[string]*container{},
 		execs:      map[string]*execution{},
+		volumes:    map[string]volume{},
 	}
 	for ref, image := range o.Images {
 		e.addImage(ref, image)
 	}
 	e.routes()
 
+	var err error
 	if o.TLS != nil {
 		// A port that is free now: a restart needs to be at the same one.
-		e.network, e.address = "tcp", freePort(t)
+		e.network = "tcp"
+		e.address, err = freePort()
 	} else {
-		// t.TempDir can be too long for the address of a socket.
-		directory, err := os.MkdirTemp("", "fakeengine")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = os.RemoveAll(directory) })
-		e.network, e.address = "unix", filepath.Join(directory, "engine.sock")
+		// Not a test's directory, which can be too long for the address of a
+		// socket.
+		e.network = "unix"
+		e.directory, err = os.MkdirTemp("", "fakeengine")
+		e.address = filepath.Join(e.directory, "engine.sock")
 	}
-	if err := e.listen(); err != nil {
-		t.Fatalf("start the fake engine: %v", err)
+	if err == nil {
+		err = e.listen()
 	}
-	t.Cleanup(func() {
-		e.Stop()
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			e.programs.Wait()
-		}()
-		select {
-		case <-ended:
-		case <-time.After(endLimit):
-			t.Errorf("a program of the fake engine goes on %v after its Done was closed", endLimit)
-		}
-	})
-	return e
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return e, nil
+}
+
+// Close stops the engine for good. The error tells of a program that goes on
+// after its Done was closed.
+func (e *Engine) Close() error {
+	e.Stop()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		e.programs.Wait()
+	}()
+	var err error
+	select {
+	case <-ended:
+	case <-time.After(endLimit):
+		err = fmt.Errorf("a program of the fake engine goes on %v after its Done was closed", endLimit)
+	}
+	if e.directory != "" {
+		err = errors.Join(err, os.RemoveAll(e.directory))
+	}
+	return err
 }
 
 // Host is the address in the form of an engine's Settings.
 func (e *Engine) Host() string { return e.network + "://" + e.address }
 
-func freePort(t testing.TB) string {
-	t.Helper()
+func freePort() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
+	return listener.Addr().String(), nil
 }
 
 func (e *Engine) listen() error {

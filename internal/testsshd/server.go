@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -26,7 +25,7 @@ const attempts = 10
 // startTimeout bounds one start.
 const startTimeout = 30 * time.Second
 
-// Server is a running sshd. It ends with the test that started it.
+// Server is a running sshd.
 type Server struct {
 	// Addr is host:port on the loopback interface.
 	Addr string
@@ -36,7 +35,13 @@ type Server struct {
 	KeyFile string
 	// KnownHostsFile holds the server's host key.
 	KnownHostsFile string
+
+	log  *safeBuffer
+	stop func()
 }
+
+// Stop ends the server and removes its files.
+func (s *Server) Stop() { s.stop() }
 
 // ClientOptions are the arguments with which ssh, before its destination,
 // reaches the server, without a question and without any configuration of the
@@ -144,20 +149,36 @@ func (f files) listenOn(port int, seenAt string, extra []string) error {
 // port is taken.
 var errEnded = errors.New("sshd has ended")
 
+// launched is an sshd whose start has been tried. ended is closed when it has
+// ended by itself; end ends it and waits for that.
+type launched struct {
+	ended <-chan struct{}
+	end   func()
+}
+
+// launch starts an sshd, which writes its log to log.
+type launch func(ctx context.Context, f files, log *safeBuffer) (launched, error)
+
 // start makes files and runs launch with one free port after another until
 // sshd answers there.
-func start(t testing.TB, user, seenAt string, extra []string, launch func(ctx context.Context, f files) (ended <-chan struct{}, err error)) *Server {
-	t.Helper()
-	// Not t.TempDir: its name holds the test's name, and so whatever a test is
-	// called would have to be quoted in sshd's configuration.
+func start(ctx context.Context, user, seenAt string, extra []string, launch launch) (*Server, error) {
+	// Not a test's directory, whose name holds the test's name, and so whatever
+	// a test is called would have to be quoted in sshd's configuration.
 	dir, err := os.MkdirTemp("", "sshd-")
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	s, err := startWith(ctx, dir, user, seenAt, extra, launch)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start sshd: %w", err), os.RemoveAll(dir))
+	}
+	return s, nil
+}
+
+func startWith(ctx context.Context, dir, user, seenAt string, extra []string, launch launch) (*Server, error) {
 	f, err := makeFiles(dir)
 	if err != nil {
-		t.Fatalf("files for sshd: %v", err)
+		return nil, err
 	}
 	if seenAt == "" {
 		seenAt = dir
@@ -165,33 +186,48 @@ func start(t testing.TB, user, seenAt string, extra []string, launch func(ctx co
 	for range attempts {
 		port, portErr := freePort()
 		if portErr != nil {
-			t.Fatal(portErr)
+			return nil, portErr
 		}
 		if err = f.listenOn(port, seenAt, extra); err != nil {
-			t.Fatalf("files for sshd: %v", err)
+			return nil, err
 		}
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		if err = launchOn(t.Context(), addr, f, launch); err == nil {
+		log := &safeBuffer{}
+		var l launched
+		if l, err = launchOn(ctx, addr, f, log, launch); err == nil {
 			return &Server{
 				Addr: addr, User: user,
 				KeyFile: f.path(clientKeyFile), KnownHostsFile: f.path(knownHostsFile),
-			}
+				log: log,
+				stop: func() {
+					l.end()
+					_ = os.RemoveAll(dir)
+				},
+			}, nil
 		}
+		err = fmt.Errorf("%w\n%s", err, log.String())
 		if !errors.Is(err, errEnded) {
 			break
 		}
 	}
-	t.Fatalf("start sshd: %v", err)
-	return nil
+	return nil, err
 }
 
-func launchOn(ctx context.Context, addr string, f files, launch func(context.Context, files) (<-chan struct{}, error)) error {
+// launchOn launches and waits for an answer. What it returns without one has
+// been ended.
+func launchOn(ctx context.Context, addr string, f files, log *safeBuffer, launch launch) (launched, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	ended, err := launch(ctx, f)
-	if err != nil {
-		return err
+	l, err := launch(ctx, f, log)
+	if err == nil {
+		if err = answers(ctx, addr, l.ended); err != nil {
+			l.end()
+		}
 	}
+	return l, err
+}
+
+func answers(ctx context.Context, addr string, ended <-chan struct{}) error {
 	for {
 		if err := greets(ctx, addr); err == nil {
 			break

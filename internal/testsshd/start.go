@@ -16,34 +16,47 @@ import (
 	"github.com/berth-ssh/berth/internal/testguest"
 )
 
-// Start runs this machine's sshd. The user is the one who runs the test; extra
-// are further lines of sshd_config, which come last and so win only over
-// defaults.
+// Start is Run for a test: the server ends with it.
 func Start(t testing.TB, extra ...string) *Server {
 	t.Helper()
+	s, err := Run(t.Context(), extra...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Stop()
+		s.log.report(t)
+	})
+	return s
+}
+
+// Run runs this machine's sshd until Stop, or until this process has ended. The
+// user is the one who runs the caller; extra are further lines of sshd_config,
+// which come last and so win only over defaults. ctx is for the start.
+func Run(ctx context.Context, extra ...string) (*Server, error) {
 	// sshd runs itself again for each connection and so wants its full path.
 	path, err := exec.LookPath("sshd")
 	if err != nil {
 		if path, err = exec.LookPath("/usr/sbin/sshd"); err != nil {
-			t.Fatal("sshd is not installed: run \"make setup\"")
+			return nil, errors.New("sshd is not installed: run \"make setup\"")
 		}
 	}
 	me, err := user.Current()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	if os.Getuid() == 0 {
 		// sshd insists on this directory, which only a boot makes.
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
-	return start(t, me.Username, "", extra, func(_ context.Context, f files) (<-chan struct{}, error) {
-		var log safeBuffer
+	return start(ctx, me.Username, "", extra, func(_ context.Context, f files, log *safeBuffer) (launched, error) {
 		cmd := exec.Command(path, "-D", "-e", "-f", f.path(configFile))
-		cmd.Stderr = &log
+		cmd.Stderr = log
+		cmd.SysProcAttr = endWithParent()
 		if err := cmd.Start(); err != nil {
-			return nil, err
+			return launched{}, err
 		}
 		ended := make(chan struct{})
 		go func() {
@@ -51,12 +64,10 @@ func Start(t testing.TB, extra ...string) *Server {
 			// Its exit is no news: it is killed below, or start finds out.
 			_ = cmd.Wait()
 		}()
-		t.Cleanup(func() {
+		return launched{ended, func() {
 			_ = cmd.Process.Kill()
 			<-ended
-			log.report(t)
-		})
-		return ended, nil
+		}}, nil
 	})
 }
 
@@ -87,7 +98,7 @@ func StartIn(t testing.TB, image string, env []string, extra ...string) *Server 
 		}
 		extra = append(extra, line)
 	}
-	return start(t, "root", seenAt, extra, func(ctx context.Context, f files) (<-chan struct{}, error) {
+	s, err := start(t.Context(), "root", seenAt, extra, func(ctx context.Context, f files, log *safeBuffer) (launched, error) {
 		id, err := e.CreateContainer(ctx, engine.ContainerSpec{
 			Config: &container.Config{
 				Image: image, Cmd: []string{"/bin/sh", "-c", lifeline},
@@ -102,36 +113,45 @@ func StartIn(t testing.TB, image string, env []string, extra ...string) *Server 
 			},
 		})
 		if err != nil {
-			return nil, err
+			return launched{}, err
 		}
-		t.Cleanup(func() {
+		remove := func() {
 			ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 			defer cancel()
 			if err := e.RemoveContainer(ctx, id); err != nil {
 				t.Errorf("remove sshd's container: %v", err)
 			}
-		})
+		}
 		// The stream is also the container's lifeline.
 		stream, err := e.AttachContainer(ctx, id, false)
 		if err != nil {
-			return nil, err
+			remove()
+			return launched{}, err
 		}
 		if err := e.StartContainer(ctx, id); err != nil {
-			return nil, errors.Join(err, stream.Close())
+			stream.Close()
+			remove()
+			return launched{}, err
 		}
-		var log safeBuffer
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			_ = stream.CopyOutput(&log, &log)
+			_ = stream.CopyOutput(log, log)
 		}()
-		t.Cleanup(func() {
+		return launched{ended, func() {
 			stream.Close()
 			<-ended
-			log.report(t)
-		})
-		return ended, nil
+			remove()
+		}}, nil
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		s.Stop()
+		s.log.report(t)
+	})
+	return s
 }
 
 // safeBuffer holds a server's log until the test is known to have failed.
@@ -146,10 +166,14 @@ func (s *safeBuffer) Write(p []byte) (int, error) {
 	return s.b.Write(p)
 }
 
-func (s *safeBuffer) report(t testing.TB) {
+func (s *safeBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t.Failed() && s.b.Len() > 0 {
-		t.Logf("sshd's log:\n%s", s.b.String())
+	return s.b.String()
+}
+
+func (s *safeBuffer) report(t testing.TB) {
+	if log := s.String(); t.Failed() && log != "" {
+		t.Logf("sshd's log:\n%s", log)
 	}
 }

@@ -1,0 +1,148 @@
+package fakeengine
+
+import (
+	"archive/tar"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+)
+
+// volume holds the sizes of its files, by their paths within it.
+type volume map[string]int64
+
+// mountPoint is where a container has a volume.
+type mountPoint struct{ Type, Source, Target string }
+
+// makeVolumes makes the volumes that a new container has and that aren't there.
+// Called with e.mu held.
+func (e *Engine) makeVolumes(c *container) {
+	for _, m := range c.mounts {
+		if m.Type == "volume" && e.volumes[m.Source] == nil {
+			e.volumes[m.Source] = volume{}
+		}
+	}
+}
+
+// within finds the volume that a container has at a path, or above it, and the
+// rest of the path. Called with e.mu held.
+func (e *Engine) within(c *container, name string) (v volume, rest string) {
+	for _, m := range c.mounts {
+		if rest, ok := strings.CutPrefix(path.Clean(name)+"/", path.Clean(m.Target)+"/"); ok {
+			return e.volumes[m.Source], path.Clean(rest)
+		}
+	}
+	return nil, ""
+}
+
+// putArchive takes files into volumes; a container has no other place for them.
+func (e *Engine) putArchive(w http.ResponseWriter, r *http.Request) {
+	c := e.find(w, r)
+	if c == nil {
+		return
+	}
+	added := volume{}
+	for archive := tar.NewReader(r.Body); ; {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			refuse(w, http.StatusBadRequest, "%v", err)
+			return
+		}
+		added[h.Name] = h.Size
+		if h.Typeflag == tar.TypeLink {
+			added[h.Name] = added[h.Linkname]
+		}
+	}
+	e.mu.Lock()
+	v, directory := e.within(c, r.URL.Query().Get("path"))
+	for name, size := range added {
+		if v != nil {
+			v[path.Join(directory, name)] = size
+		}
+	}
+	e.mu.Unlock()
+	if v == nil {
+		refuse(w, http.StatusNotFound, "Could not find the file %s in container %s", r.URL.Query().Get("path"), c.id)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+// statArchive tells of a file in a volume.
+func (e *Engine) statArchive(w http.ResponseWriter, r *http.Request) {
+	c := e.find(w, r)
+	if c == nil {
+		return
+	}
+	name := r.URL.Query().Get("path")
+	e.mu.Lock()
+	v, rest := e.within(c, name)
+	size, ok := v[rest]
+	e.mu.Unlock()
+	if !ok {
+		refuse(w, http.StatusNotFound, "Could not find the file %s in container %s", name, c.id)
+		return
+	}
+	stat, _ := json.Marshal(map[string]any{"name": path.Base(name), "size": size, "mode": 0o755, "mtime": "2024-01-01T00:00:00Z"})
+	w.Header().Set("X-Docker-Container-Path-Stat", base64.StdEncoding.EncodeToString(stat))
+	w.WriteHeader(http.StatusOK)
+}
+
+// listVolumes lists those whose names have a part that is asked for.
+func (e *Engine) listVolumes(w http.ResponseWriter, r *http.Request) {
+	var filters struct {
+		Name map[string]bool `json:"name"`
+	}
+	if text := r.URL.Query().Get("filters"); text != "" {
+		if err := json.Unmarshal([]byte(text), &filters); err != nil {
+			refuse(w, http.StatusBadRequest, "%v", err)
+			return
+		}
+	}
+	list := []any{}
+	e.mu.Lock()
+	for name := range e.volumes {
+		matches := true
+		for part := range filters.Name {
+			matches = matches && strings.Contains(name, part)
+		}
+		if matches {
+			list = append(list, map[string]any{"Name": name, "Driver": "local", "CreatedAt": "2024-01-01T00:00:00Z"})
+		}
+	}
+	e.mu.Unlock()
+	answer(w, http.StatusOK, map[string]any{"Volumes": list, "Warnings": []string{}})
+}
+
+// removeVolume removes one that no container has.
+func (e *Engine) removeVolume(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	e.mu.Lock()
+	_, ok := e.volumes[name]
+	used := ""
+	for _, c := range e.containers {
+		for _, m := range c.mounts {
+			if m.Source == name {
+				used = c.id
+			}
+		}
+	}
+	if ok && used == "" {
+		delete(e.volumes, name)
+	}
+	e.mu.Unlock()
+	switch {
+	case !ok:
+		refuse(w, http.StatusNotFound, "get %s: no such volume", name)
+	case used != "":
+		refuse(w, http.StatusConflict, "remove %s: volume is in use - [%s]", name, used)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}

@@ -1,0 +1,57 @@
+package fakeengine
+
+import (
+	"archive/tar"
+	"strings"
+	"testing"
+)
+
+func TestVolumes(t *testing.T) {
+	e := New(t, Options{Images: map[string]Image{"app": {}}})
+	create := func(name, volume string) {
+		body := `{"Image":"app","HostConfig":{"Mounts":[{"Type":"volume","Source":"` + volume + `","Target":"/data"}]}}`
+		if status, text := call(t, e, "POST", "/v1.41/containers/create?name="+name, body); status != 201 {
+			t.Fatal(status, text)
+		}
+	}
+	create("one", "shared")
+	create("two", "shared")
+	create("three", "other")
+
+	var archive strings.Builder
+	w := tar.NewWriter(&archive)
+	for _, h := range []*tar.Header{
+		{Name: "file", Typeflag: tar.TypeReg, Size: 5},
+		{Name: "link", Typeflag: tar.TypeLink, Linkname: "file"},
+	} {
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = w.Write([]byte("bytes")[:h.Size])
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		method, path, body string
+		status             int
+	}{
+		{"PUT", "/containers/one/archive?path=/data", archive.String(), 200},
+		{"PUT", "/containers/one/archive?path=/elsewhere", archive.String(), 404},
+		{"HEAD", "/containers/two/archive?path=/data/link", "", 200},
+		{"HEAD", "/containers/three/archive?path=/data/link", "", 404},
+		{"GET", `/volumes?filters={"name":{"har":true}}`, "", 200},
+		{"DELETE", "/volumes/other", "", 409},
+		{"DELETE", "/containers/three", "", 204},
+		{"DELETE", "/volumes/other", "", 204},
+		{"DELETE", "/volumes/other", "", 404},
+	} {
+		status, text := call(t, e, c.method, c.path, c.body)
+		if status != c.status {
+			t.Errorf("%s %s: %d, want %d: %s", c.method, c.path, status, c.status, text)
+		}
+		if strings.HasPrefix(c.path, "/volumes?") && (!strings.Contains(text, "shared") || strings.Contains(text, "other")) {
+			t.Errorf("%s: %s", c.path, text)
+		}
+	}
+}
