@@ -34,9 +34,9 @@ $(ASSETS)/guest-linux-%.gz: $(GUEST_SOURCES)
 setup:
 	@scripts/setup
 
-## test: all tests, on a real engine
+## test: all tests, on a real engine, each time anew: they run programs that are built while they run
 test: setup assets
-	$(GO) test -race -timeout 25m ./...
+	$(GO) test -race -count=1 -timeout 25m ./...
 
 ## lint: formatting, vet, staticcheck, and the platforms that people embed on
 lint:

@@ -94,3 +94,61 @@ func TestInjectAgain(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// Programs run as whom the configuration says, with that user's home and shell.
+func TestUser(t *testing.T) {
+	busybox := testguest.Busybox(t)
+	const command = "id -un; echo $USER $LOGNAME $HOME $SHELL; pwd"
+	for _, c := range []struct {
+		name, login, container, user string
+		code                         uint32
+		stdout, stderr               string
+	}{
+		{"of the container", "tester", "guest", "", 0, "guest\nguest guest /home/guest /bin/sh\n/home/guest\n", ""},
+		{"by name", "tester", "", "guest", 0, "guest\nguest guest /home/guest /bin/sh\n/home/guest\n", ""},
+		{"by number", "tester", "", "1000", 0, "guest\nguest guest /home/guest /bin/sh\n/home/guest\n", ""},
+		{"the login name", "guest", "", "%u", 0, "guest\nguest guest /home/guest /bin/sh\n/home/guest\n", ""},
+		{"nobody of that name", "tester", "", "%u", 127, "", `there is no user "tester" in this image`},
+		{"a login that is a number", "0", "", "%u", 255, "", `"0" is not the name of a user`},
+		{"a login that is no name", "a/../b", "", "%u", 255, "", "is not the name of a user"},
+		{"out of reach", "tester", "1000", "root", 255, "", "only root can"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			config := injected(busybox, nil, c.container)
+			config.Execution.User = c.user
+			status, stdout, stderr := loginAs(t, c.login, config, t.Name(), command)
+			if status.Code != c.code || stdout != c.stdout || !strings.Contains(stderr, c.stderr) || c.stderr == "" && stderr != "" {
+				t.Errorf("exit %+v, stdout %q, stderr %q; want %d, %q, %q", status, stdout, stderr, c.code, c.stdout, c.stderr)
+			}
+		})
+	}
+}
+
+// A forced command takes the place of the client's, in every way and mode.
+func TestForceCommand(t *testing.T) {
+	guest := testguest.WithAgent(t, testguest.Busybox(t))
+	for _, mode := range modes {
+		for _, agent := range []docker.AgentMode{docker.AgentNone, docker.AgentImage, docker.AgentInject} {
+			t.Run(string(mode)+"/"+string(agent), func(t *testing.T) {
+				t.Parallel()
+				c := config(guest, mode, agent)
+				c.Execution.ForceCommand = `echo "instead of $SSH_ORIGINAL_COMMAND"; exit 9`
+				status, stdout, stderr := login(t, c, t.Name(), "rm -rf 'a  b'")
+				if status.Code != 9 || stdout != "instead of rm -rf 'a  b'\n" {
+					t.Errorf("exit %+v, stdout %q, stderr %q", status, stdout, stderr)
+				}
+			})
+		}
+	}
+	t.Run("internal-sftp", func(t *testing.T) {
+		t.Parallel()
+		c := injected(guest, nil, "")
+		c.Execution.ForceCommand = "internal-sftp"
+		// An SFTP server without a client ends with its input.
+		status, stdout, stderr := login(t, c, t.Name(), "echo not this")
+		if status.Code != 0 || stdout != "" || stderr != "" {
+			t.Errorf("exit %+v, stdout %q, stderr %q", status, stdout, stderr)
+		}
+	})
+}

@@ -166,12 +166,17 @@ func credentials(t *testing.T, host, user, password string) {
 // the user sees.
 func login(t *testing.T, c docker.Config, id, command string) (sshserver.ExitStatus, string, string) {
 	t.Helper()
+	return loginAs(t, "tester", c, id, command)
+}
+
+func loginAs(t *testing.T, user string, c docker.Config, id, command string) (sshserver.ExitStatus, string, string) {
+	t.Helper()
 	handler, err := docker.New(net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, id, c, testLogger(t), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer handler.OnDisconnect()
-	ssh, err := handler.OnHandshakeSuccess("tester")
+	ssh, err := handler.OnHandshakeSuccess(user)
 	if err != nil {
 		t.Fatal(err)
 	}

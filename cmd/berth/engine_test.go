@@ -21,6 +21,7 @@ import (
 	"github.com/berth-ssh/berth/internal/fakeengine"
 	"github.com/berth-ssh/berth/internal/testberth"
 	"github.com/berth-ssh/berth/internal/testguest"
+	"github.com/berth-ssh/berth/internal/testpodman"
 )
 
 // These tests run the server on the real engine.
@@ -31,7 +32,12 @@ const patience = time.Minute
 // containers returns the containers that carry a label.
 func containers(t *testing.T, label string) []string {
 	t.Helper()
-	e, err := engine.Open(engine.Settings{Host: testguest.EngineHost()})
+	return containersOn(t, testguest.EngineHost(), label)
+}
+
+func containersOn(t *testing.T, host, label string) []string {
+	t.Helper()
+	e, err := engine.Open(engine.Settings{Host: host})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,22 +237,39 @@ func TestReap(t *testing.T) {
 }
 
 // Hazard 14: with an injected agent nobody has to come back: its containers end
-// with the server that they belonged to.
+// with the server that they belonged to, on either engine, whatever their
+// programs think of signals.
 func TestLifeline(t *testing.T) {
-	mark := label(t)
-	s := testberth.Start(t, lab(mark, testguest.Busybox(t), "agent: inject"), t.TempDir())
-	var started sync.WaitGroup
-	for range 10 {
-		started.Go(func() { ready(t, s, "trap '' HUP TERM; echo ready; sleep 1000") })
+	for name, host := range map[string]func(t *testing.T) string{
+		"docker": func(*testing.T) string { return testguest.EngineHost() },
+		"podman": func(t *testing.T) string { return testpodman.Host(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			host, mark := host(t), label(t)
+			config := strings.Replace(lab(mark, testguest.BusyboxOn(t, host), "agent: inject"), testguest.EngineHost(), host, 1)
+			s := testberth.Start(t, config, t.TempDir())
+			var started sync.WaitGroup
+			places := make(chan struct{}, 8) // unauthenticated at the same time
+			for range 50 {
+				started.Go(func() {
+					places <- struct{}{}
+					defer func() { <-places }()
+					ready(t, s, "trap '' HUP TERM; (trap '' HUP TERM; setsid sleep 1000) & echo ready; sleep 1000")
+				})
+			}
+			started.Wait()
+			if t.Failed() {
+				return
+			}
+			if n := len(containersOn(t, host, mark)); n != 50 {
+				t.Errorf("%d containers, want 50", n)
+			}
+			killed := time.Now()
+			s.Kill()
+			waitFor(t, "no container", func() bool { return len(containersOn(t, host, mark)) == 0 })
+			t.Logf("no container is left %v after the server's end", time.Since(killed).Round(10*time.Millisecond))
+		})
 	}
-	started.Wait()
-	if t.Failed() {
-		return
-	}
-	killed := time.Now()
-	s.Kill()
-	waitFor(t, "no container", func() bool { return len(containers(t, mark)) == 0 })
-	t.Logf("no container is left %v after the server's end", time.Since(killed).Round(10*time.Millisecond))
 }
 
 // Hazard 14: a client that is gone without a word is noticed.

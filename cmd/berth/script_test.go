@@ -10,10 +10,21 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/berth-ssh/berth/internal/testpodman"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"berth": main})
+	testscript.Main(suite{m}, map[string]func(){"berth": main})
+}
+
+// suite is the tests of this package, and what they leave running for each
+// other.
+type suite struct{ *testing.M }
+
+func (s suite) Run() int {
+	defer testpodman.Stop()
+	return s.M.Run()
 }
 
 // The scripts in testdata are the documentation of what the commands print and

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	ossignal "os/signal"
+	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -43,7 +45,7 @@ func serve(args []string) int {
 	defer stop()
 	processes := newProcesses()
 	defer processes.close()
-	if err := agentproto.Serve(ctx, stream, &host{processes: processes}); err != nil && ctx.Err() == nil && !ended(stream) {
+	if err := agentproto.Serve(ctx, stream, &host{processes: processes, stream: stream}); err != nil && ctx.Err() == nil && !ended(stream) {
 		complain("serve: %v", err)
 		return exitFailure
 	}
@@ -51,7 +53,48 @@ func serve(args []string) int {
 }
 
 // host is what the server's requests are answered with.
-type host struct{ processes *processes }
+type host struct {
+	processes *processes
+	stream    *stdio
+
+	mu       sync.Mutex // for memory only
+	sessions int
+	rest     *time.Timer // set once there was a session
+}
+
+// restAfter is how long nothing must have run for the agent to give back the
+// memory that its sessions took. There is one agent for each container, and most
+// of them idle most of the time.
+const restAfter = time.Second
+
+// giveBack gives back what is not used. Pools of buffers let go of theirs at the
+// second collection (sync.Pool).
+func giveBack() {
+	runtime.GC()
+	debug.FreeOSMemory()
+}
+
+// enter counts a session until leave is called.
+func (h *host) enter() (leave func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sessions++
+	if h.rest != nil {
+		h.rest.Stop()
+	}
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.sessions--; h.sessions > 0 {
+			return
+		}
+		if h.rest == nil {
+			h.rest = time.AfterFunc(restAfter, giveBack)
+		} else {
+			h.rest.Reset(restAfter)
+		}
+	}
+}
 
 // stdio is the stream to the server.
 type stdio struct {
@@ -121,5 +164,12 @@ func ended(s *stdio) bool {
 	return s.eof
 }
 
-// grace is how long a program may take to end after each of HUP and TERM.
-const grace = 2 * time.Second
+// grace is how long a program may take to end after each of HUP and TERM. Where
+// the server has gone nobody waits for what it has to say, and the container is
+// to be gone soon.
+func (h *host) grace() time.Duration {
+	if ended(h.stream) {
+		return 500 * time.Millisecond
+	}
+	return 2 * time.Second
+}

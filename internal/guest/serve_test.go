@@ -262,6 +262,30 @@ func TestServeHangup(t *testing.T) {
 	}
 }
 
+// There is one agent for each container: what it takes while nothing runs is what
+// counts.
+func TestServeIsSmall(t *testing.T) {
+	c, cmd := serving(t)
+	for range 3 {
+		s := begin(t, c, agentproto.Start{Kind: agentproto.KindExec, Command: "head -c 20000000 /dev/zero; cat"})
+		if got := finish(t, s, strings.Repeat("x", 5_000_000)); len(got.stdout) != 25_000_000 {
+			t.Fatalf("%d bytes came back", len(got.stdout))
+		}
+	}
+	const limit = 6 << 10
+	var resident int
+	waitFor(t, "a small agent", func() bool {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, _ := strings.Cut(string(status), "VmRSS:")
+		_, _ = fmt.Sscan(rest, &resident)
+		return resident > 0 && resident <= limit
+	})
+	t.Logf("%d KiB are resident", resident)
+}
+
 func TestServeSFTP(t *testing.T) {
 	c, _ := serving(t)
 	s := begin(t, c, agentproto.Start{Kind: agentproto.KindSFTP})
@@ -323,4 +347,55 @@ func TestServeUnixSocket(t *testing.T) {
 	_ = accepted.Close()
 	_ = l.Close()
 	waitFor(t, "the socket's end", func() bool { _, err := os.Stat(path); return errors.Is(err, os.ErrNotExist) })
+}
+
+// What is forwarded has the rights of its user, and no others.
+func TestServeRights(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("LOUD: becoming another user needs root")
+	}
+	c, _ := serving(t)
+	dir := t.TempDir()
+	for d := dir; d != os.TempDir(); d = filepath.Dir(d) {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unix := func(name string) agentproto.Address {
+		return agentproto.Address{Network: "unix", Path: filepath.Join(dir, name)}
+	}
+	l, err := c.Listen(t.Context(), "", unix("of-root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var refused *agentproto.Refusal
+	if _, err := c.Dial(t.Context(), "daemon", unix("of-root")); !errors.As(err, &refused) || !strings.Contains(refused.Message, "permission denied") {
+		t.Errorf("daemon connects to root's socket: %v", err)
+	}
+	if _, err := c.Listen(t.Context(), "daemon", unix("of-daemon")); !errors.As(err, &refused) || !strings.Contains(refused.Message, "permission denied") {
+		t.Errorf("daemon listens in root's directory: %v", err)
+	}
+	private, err := c.Listen(t.Context(), "daemon", agentproto.Address{Network: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("stat", "-c", "%U %a", private.At.Path, filepath.Dir(private.At.Path)).Output()
+	if string(out) != "daemon 600\ndaemon 700\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+	if conn, err := c.Dial(t.Context(), "daemon", private.At); err != nil {
+		t.Errorf("daemon does not get to its own socket: %v", err)
+	} else {
+		_ = conn.Close()
+	}
+	_ = private.Close()
+	waitFor(t, "the directory's end", func() bool {
+		_, err := os.Stat(filepath.Dir(private.At.Path))
+		return errors.Is(err, os.ErrNotExist)
+	})
+	// The agent is still root itself.
+	if got := finish(t, begin(t, c, agentproto.Start{Kind: agentproto.KindExec, Command: "id -u; cat /proc/$PPID/task/*/status | grep ^Uid | sort -u"}), ""); got.stdout != "0\nUid:\t0\t0\t0\t0\n" {
+		t.Errorf("the agent's threads: %q", got.stdout)
+	}
 }

@@ -35,6 +35,7 @@ type program struct {
 
 // Session runs a program.
 func (h *host) Session(ctx context.Context, what agentproto.Start, r *agentproto.Running) (agentproto.Exit, bool) {
+	defer h.enter()()
 	p, err := prepare(what)
 	if err != nil {
 		refuse(r, err)
@@ -195,7 +196,7 @@ func (h *host) start(p *program, attr *syscall.ProcAttr, r *agentproto.Running) 
 		refuse(r, startRefusal(p.argv[0], p.path, err))
 		return nil, err
 	}
-	s := &running{pid: pid, over: make(chan struct{})}
+	s := &running{host: h, pid: pid, over: make(chan struct{})}
 	go func() {
 		s.status = <-ended
 		close(s.over)
@@ -205,6 +206,7 @@ func (h *host) start(p *program, attr *syscall.ProcAttr, r *agentproto.Running) 
 
 // running is a program under way.
 type running struct {
+	host   *host
 	pid    int
 	over   chan struct{} // closed when the program has ended
 	status unix.WaitStatus
@@ -230,7 +232,7 @@ func (s *running) hangUp() {
 			break
 		}
 		signalSession(s.pid, unix.SIGCONT)
-		for deadline := time.Now().Add(grace); signalSession(s.pid, 0) && time.Now().Before(deadline); {
+		for deadline := time.Now().Add(s.host.grace()); signalSession(s.pid, 0) && time.Now().Before(deadline); {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}

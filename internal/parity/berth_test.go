@@ -25,10 +25,11 @@ func startBerth(t *testing.T, guest, agent, mode string, env []string) target {
 		fmt.Fprintf(&list, "\n        - %q", v)
 	}
 	// Nothing of the image is used where the agent is injected.
-	commands := ""
+	commands, command := "", ""
 	if agent != "inject" {
 		// sshd gives the shell its bare name, too.
 		commands = "    shellCommand: [bash]\n    idleCommand: [sleep, infinity]\n    host: {init: true}"
+		command = "cmd: [/bin/bash]"
 	}
 	config := fmt.Sprintf(`
 auth: {publicKey: {files: [%q]}}
@@ -41,12 +42,12 @@ docker:
 %s
     container:
       image: %q
-      cmd: [/bin/bash]
+      %s
       workingdir: /root
       labels: {%s: "1"}
       env:%s
 log: {level: debug}
-`, key+".pub", testguest.EngineHost(), agent, mode, commands, guest, testguest.Label, list.String())
+`, key+".pub", testguest.EngineHost(), agent, mode, commands, guest, command, testguest.Label, list.String())
 	server := testberth.Start(t, config, filepath.Join(dir, "state"))
 	return target{
 		name:        agent + "/" + mode,

@@ -23,6 +23,17 @@ func killed(code string) []difference {
 		because: "an engine reports only a number for a program that was killed"}}
 }
 
+// noLogin is what the engine makes of a shell: a program like any other.
+var noLogin = []difference{
+	{where: engineWays, part: "command stdout", because: "the engine knows no accounts, and the terminal has its name later",
+		want: `"/root /bin/bash dumb bash\r\nlogin_shell    \toff\r\n/root\r\n0022\r\n0\r\n4\r\n3\r\n"`},
+	{where: engineWays, part: "command exit", want: "1", because: "that is the comparison with SSH_TTY"},
+	{where: []string{"none/connection", "image/connection"}, part: "shell stdout", because: "shellCommand is no login",
+		want: `"/root /bin/bash dumb bash\nlogin_shell    \toff\n/root\n0022\n0\n4\n3\n"`},
+	{where: []string{"none/session", "image/session"}, part: "shell stdout", because: "the container's command is no login",
+		want: `"/root /bin/bash dumb /bin/bash\nlogin_shell    \toff\n/root\n0022\n0\n4\n3\n"`},
+}
+
 // cases are what a client's user does.
 var cases = []struct {
 	name  string
@@ -75,6 +86,13 @@ var cases = []struct {
 		return c.do(call{options: []string{"-o", "SendEnv=BERTH_*"}, env: []string{"BERTH_X=a b", "OTHER=no"},
 			command: []string{`echo "$BERTH_X|$OTHER"`}})
 	}, nil},
+	{"what a login finds", func(c *client) outcome {
+		const look = `echo $HOME $USER $LOGNAME $SHELL $TERM $0; shopt login_shell; pwd; umask; ulimit -c; ` +
+			`set -- $SSH_CONNECTION; echo $#; set -- $SSH_CLIENT; echo $#; [ "$(tty)" = "$SSH_TTY" ] && echo terminal; exit`
+		return append(
+			c.do(call{options: []string{"-tt"}, command: []string{look}, stdin: c.openInput()}).prefix("command"),
+			c.do(call{stdin: strings.NewReader(look)}).prefix("shell")...)
+	}, noLogin},
 	{"script on standard input", func(c *client) outcome {
 		return c.do(call{options: []string{"-T"}, stdin: strings.NewReader("echo one\nexit 6\n")})
 	}, nil},

@@ -1,0 +1,151 @@
+package docker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/berth-ssh/berth/agentproto"
+	"github.com/berth-ssh/berth/docker"
+	"github.com/berth-ssh/berth/internal/fakeengine"
+	"github.com/berth-ssh/berth/sshserver"
+)
+
+// echoAgent is a guest agent whose programs print their command lines.
+type echoAgent struct{}
+
+func (echoAgent) Session(_ context.Context, what agentproto.Start, r *agentproto.Running) (agentproto.Exit, bool) {
+	if r.Started(1) != nil {
+		return agentproto.Exit{}, false
+	}
+	var requests sync.WaitGroup
+	requests.Go(func() {
+		for range r.Resizes {
+		}
+	})
+	requests.Go(func() {
+		for range r.Signals {
+		}
+	})
+	_, _ = io.Copy(io.Discard, r.Stdin)
+	_, _ = fmt.Fprintln(r.Stdout, what.Command)
+	return agentproto.Exit{Code: 5}, true
+}
+
+func (echoAgent) Dial(context.Context, string, agentproto.Address) (agentproto.Duplex, error) {
+	return nil, errors.New("no network")
+}
+
+func (echoAgent) Listen(context.Context, string, agentproto.Address) (agentproto.ServerListener, error) {
+	return nil, errors.New("no network")
+}
+
+// processStream is a process's standard streams as one.
+type processStream struct{ p *fakeengine.Process }
+
+func (s processStream) Read(b []byte) (int, error)  { return s.p.Stdin.Read(b) }
+func (s processStream) Write(b []byte) (int, error) { return s.p.Stdout.Write(b) }
+func (s processStream) Close() error {
+	if c, ok := s.p.Stdin.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+func newFakeWithAgent(t *testing.T) *fakeengine.Engine {
+	return fakeengine.New(t, fakeengine.Options{
+		Images: map[string]fakeengine.Image{"guest": {}},
+		Programs: map[string]fakeengine.Program{
+			"/.berth/agent": func(p *fakeengine.Process) int {
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				go func() {
+					<-p.Done
+					cancel()
+				}()
+				_ = agentproto.Serve(ctx, processStream{p}, echoAgent{})
+				return 0
+			},
+		},
+	})
+}
+
+// With an injected agent a login costs three engine calls, its sessions none,
+// and its end one.
+func TestAgentCalls(t *testing.T) {
+	e := newFakeWithAgent(t)
+	config := docker.Config{
+		Connection: docker.ConnectionConfig{Host: e.Host()},
+		Execution: docker.ExecutionConfig{
+			Launch: docker.LaunchConfig{ContainerConfig: &container.Config{Image: "guest"}},
+		},
+	}
+	// The first login fills the agent's volume.
+	if status, _, stderr := login(t, config, t.Name(), "first"); status.Code != 5 || stderr != "" {
+		t.Fatalf("exit %+v, %q", status, stderr)
+	}
+	since := len(e.Calls())
+	calls := func() (routes []string) {
+		for _, call := range e.Calls()[since:] {
+			routes = append(routes, call.Method+" "+call.Route)
+		}
+		since = len(e.Calls())
+		return routes
+	}
+
+	handler, err := docker.New(net.TCPAddr{}, t.Name(), config, testLogger(t), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ssh, err := handler.OnHandshakeSuccess("tester")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(n uint64) {
+		session, err := ssh.OnSessionChannel(n, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer session.OnClose()
+		var out lockedBuffer
+		exit := make(chan sshserver.ExitStatus, 1)
+		command := fmt.Sprint("command ", n)
+		if err := session.OnExecRequest(1, command, strings.NewReader("input"), &out, &out, func(s sshserver.ExitStatus) { exit <- s }); err != nil {
+			t.Error(err)
+			return
+		}
+		if status := <-exit; status.Code != 5 || out.String() != command+"\n" {
+			t.Errorf("exit %+v, %q", status, out.String())
+		}
+	}
+	run(0)
+	want := []string{"POST /containers/create", "POST /containers/{id}/attach", "POST /containers/{id}/start"}
+	if got := calls(); strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("the login made the calls %q, want %q", got, want)
+	}
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			for j := range 25 {
+				run(uint64(1 + 25*i + j))
+			}
+		})
+	}
+	all.Wait()
+	if got := calls(); len(got) > 0 {
+		t.Errorf("200 sessions made the calls %q, want none", got)
+	}
+	handler.OnDisconnect()
+	if got := calls(); strings.Join(got, "\n") != "DELETE /containers/{id}" {
+		t.Errorf("the end made the calls %q, want one to remove", got)
+	}
+	nothingLeft(t, e)
+}
