@@ -6,14 +6,17 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 
 	"github.com/berth-ssh/berth/agentproto"
 	"github.com/berth-ssh/berth/docker"
+	"github.com/berth-ssh/berth/internal/engine"
 	"github.com/berth-ssh/berth/internal/fakeengine"
 	"github.com/berth-ssh/berth/sshserver"
 )
@@ -148,4 +151,51 @@ func TestAgentCalls(t *testing.T) {
 		t.Errorf("the end made the calls %q, want one to remove", got)
 	}
 	nothingLeft(t, e)
+}
+
+// The volumes of old versions are removed when nobody uses them; nothing else is.
+func TestOldAgentVolumes(t *testing.T) {
+	e := newFakeWithAgent(t)
+	client, err := engine.Open(engine.Settings{Host: e.Host()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	use := func(volume string) (containerID string) {
+		id, err := client.CreateContainer(t.Context(), engine.ContainerSpec{
+			Config: &container.Config{Image: "guest"},
+			Host:   &container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: volume, Target: "/x"}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	for _, volume := range []string{"berth-agent-unused", "somebodys-berth-agent-"} {
+		if err := client.RemoveContainer(t.Context(), use(volume)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	defer func(id string) { _ = client.RemoveContainer(context.Background(), id) }(use("berth-agent-used"))
+	config := docker.Config{
+		Connection: docker.ConnectionConfig{Host: e.Host()},
+		Execution: docker.ExecutionConfig{
+			Launch: docker.LaunchConfig{ContainerConfig: &container.Config{Image: "guest"}},
+		},
+	}
+	if status, _, stderr := login(t, config, t.Name(), "x"); status.Code != 5 {
+		t.Fatalf("exit %+v, %q", status, stderr)
+	}
+	volumes, err := client.ListVolumes(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, v := range volumes {
+		names = append(names, v.Name)
+	}
+	slices.Sort(names)
+	if len(names) != 3 || !slices.Contains(names, "berth-agent-used") || !slices.Contains(names, "somebodys-berth-agent-") || slices.Contains(names, "berth-agent-unused") {
+		t.Errorf("volumes %q, want the one in use, somebody's, and this version's", names)
+	}
 }

@@ -2,6 +2,9 @@ package docker_test
 
 import (
 	"context"
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +14,7 @@ import (
 	"github.com/berth-ssh/berth/docker"
 	"github.com/berth-ssh/berth/internal/engine"
 	"github.com/berth-ssh/berth/internal/testguest"
+	"github.com/berth-ssh/berth/sshserver"
 )
 
 func injected(image string, host *container.HostConfig, user string) docker.Config {
@@ -151,4 +155,44 @@ func TestForceCommand(t *testing.T) {
 			t.Errorf("exit %+v, stdout %q, stderr %q", status, stdout, stderr)
 		}
 	})
+}
+
+// A shell on a terminal begins with the image's message of the day; nothing else
+// does.
+func TestMessageOfTheDay(t *testing.T) {
+	motd := filepath.Join(t.TempDir(), "motd")
+	if err := os.WriteFile(motd, []byte("Welcome\nto the lab\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := injected(testguest.Busybox(t), &container.HostConfig{Binds: []string{motd + ":/etc/motd:ro"}}, "")
+	handler, err := docker.New(net.TCPAddr{}, t.Name(), c, testLogger(t), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer handler.OnDisconnect()
+	ssh, err := handler.OnHandshakeSuccess("tester")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, terminal := range []bool{true, false} {
+		session, err := ssh.OnSessionChannel(uint64(i), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if terminal {
+			if err := session.OnPtyRequest(0, "xterm", 80, 24, 0, 0, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out lockedBuffer
+		exit := make(chan sshserver.ExitStatus, 1)
+		if err := session.OnShell(1, strings.NewReader("exit 4\n"), &out, &out, func(s sshserver.ExitStatus) { exit <- s }); err != nil {
+			t.Fatal(err)
+		}
+		status := <-exit
+		if got := strings.HasPrefix(out.String(), "Welcome\r\nto the lab\r\n"); status.Code != 4 || got != terminal {
+			t.Errorf("terminal %v: exit %+v, %q", terminal, status, out.String())
+		}
+		session.OnClose()
+	}
 }

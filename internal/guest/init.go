@@ -4,6 +4,7 @@ package guest
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"io"
 	"os"
@@ -139,15 +140,24 @@ func takeStdio() (*stdio, error) {
 
 func (s *stdio) Read(b []byte) (int, error) {
 	n, err := s.in.Read(b)
-	if err == io.EOF {
+	s.see(err)
+	return n, err
+}
+
+func (s *stdio) Write(b []byte) (int, error) {
+	n, err := s.out.Write(b)
+	s.see(err)
+	return n, err
+}
+
+// see notes the stream's end, which a write may find first.
+func (s *stdio) see(err error) {
+	if err == io.EOF || errors.Is(err, unix.EPIPE) {
 		s.mu.Lock()
 		s.eof = true
 		s.mu.Unlock()
 	}
-	return n, err
 }
-
-func (s *stdio) Write(b []byte) (int, error) { return s.out.Write(b) }
 
 func (s *stdio) Close() error {
 	s.once.Do(func() {

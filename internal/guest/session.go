@@ -3,6 +3,7 @@
 package guest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -348,9 +349,6 @@ func (h *host) onTerminal(ctx context.Context, p *program, what agentproto.Start
 	attr := p.attributes(slave, slave, slave)
 	attr.Sys.Setctty = true
 	s, err := h.start(p, attr, r)
-	if s != nil && what.Kind == agentproto.KindShell {
-		greetUser(slave, p.user)
-	}
 	_ = slave.Close()
 	if s == nil {
 		return agentproto.Exit{}, false
@@ -369,6 +367,9 @@ func (h *host) onTerminal(ctx context.Context, p *program, what agentproto.Start
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
+		if what.Kind == agentproto.KindShell {
+			greetUser(r.Stdout, p.user) // before the prompt
+		}
 		_, _ = io.Copy(r.Stdout, master) // to the last close of the terminal: EIO
 		_ = r.Stdout.Close()
 	}()
@@ -384,7 +385,8 @@ func (h *host) onTerminal(ctx context.Context, p *program, what agentproto.Start
 	return s.finish(ctx, written, func() { _ = master.Close() })
 }
 
-// greetUser shows the message of the day, unless the user does not want it.
+// greetUser shows the message of the day on a terminal, unless the user does not
+// want it.
 func greetUser(terminal io.Writer, user account) {
 	if exists(filepath.Join(user.home, ".hushlogin")) {
 		return
@@ -394,5 +396,8 @@ func greetUser(terminal io.Writer, user account) {
 		return
 	}
 	defer f.Close()
-	_, _ = io.Copy(terminal, io.LimitReader(f, 64<<10))
+	text, err := io.ReadAll(io.LimitReader(f, 64<<10))
+	if err == nil {
+		_, _ = terminal.Write(bytes.ReplaceAll(text, []byte("\n"), []byte("\r\n")))
+	}
 }
