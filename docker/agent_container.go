@@ -54,28 +54,46 @@ func (p *provider) agentSpec(ctx context.Context, config *container.Config, host
 	return nil
 }
 
-// provisionAgent makes a container and connects to the agent in it.
+// provisionAgent takes a container from the pool, or makes one.
 func (p *provider) provisionAgent(ctx context.Context, l backend.Launch) (backend.Workload, error) {
+	if p.pool != nil {
+		waiting, done := p.pool.take()
+		if waiting != nil {
+			c := &madeContainer{p: p, id: waiting.container.id, log: p.log.With("container", shortID(waiting.container.id))}
+			c.log.Info("took a container from the pool", "user", l.Login.Username)
+			return p.agentContainer(l.Login, c, waiting.client), nil
+		}
+		defer done()
+	}
+	c, client, err := p.makeAgent(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	return p.agentContainer(l.Login, c, client), nil
+}
+
+func (p *provider) agentContainer(login backend.Login, c *madeContainer, client *agentproto.Client) *agentContainer {
+	translate := func(program backend.Program) agentproto.Start { return p.agentStart(login, program) }
+	return &agentContainer{madeContainer: c, client: client, Agent: backend.NewAgent(client, codePrefix, translate)}
+}
+
+// makeAgent makes a container and connects to the agent in it.
+func (p *provider) makeAgent(ctx context.Context, l backend.Launch) (*madeContainer, *agentproto.Client, error) {
 	for again := false; ; again = true {
 		c, err := p.create(ctx, l)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		client, err := c.connect(ctx, l, again)
 		if err == nil {
-			return &agentContainer{
-				madeContainer: c, client: client,
-				Agent: backend.NewAgent(client, codePrefix, func(program backend.Program) agentproto.Start {
-					return p.agentStart(l.Login, program)
-				}),
-			}, nil
+			return c, client, nil
 		}
 		c.discard(ctx)
 		// Somebody may have removed the volume: then the engine has made an
 		// empty one, and there is no agent to start.
 		var failed *backend.Error
 		if again || !errors.As(err, &failed) || failed.Exit != 127 || len(p.config.Execution.IdleCommand) > 0 {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 }

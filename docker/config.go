@@ -15,6 +15,8 @@ type Config struct {
 	Execution ExecutionConfig `json:"execution,omitempty" yaml:"execution,omitempty"`
 	// Timeouts bound each step.
 	Timeouts TimeoutConfig `json:"timeouts,omitempty" yaml:"timeouts,omitempty"`
+	// Pool keeps containers ready before anybody has logged in.
+	Pool PoolConfig `json:"pool,omitempty" yaml:"pool,omitempty"`
 }
 
 // ConnectionConfig says how to reach the engine.
@@ -38,6 +40,7 @@ func (c Config) WithDefaults() Config {
 	c.Connection = c.Connection.WithDefaults()
 	c.Execution = c.Execution.WithDefaults()
 	c.Timeouts = c.Timeouts.WithDefaults()
+	c.Pool = c.Pool.WithDefaults()
 	return c
 }
 

@@ -26,6 +26,8 @@ func (c Config) Validate() error {
 	errs.Under("connection", c.Connection.Validate())
 	errs.Under("execution", c.Execution.Validate())
 	errs.Under("timeouts", c.Timeouts.Validate())
+	errs.Under("pool", c.Pool.Validate())
+	errs.Under("pool", c.checkPool())
 	return errs.Err()
 }
 

@@ -118,9 +118,11 @@ func (p *provider) spec(ctx context.Context, l backend.Launch, launch string) (e
 	if config.Labels == nil {
 		config.Labels = map[string]string{}
 	}
-	config.Labels[labelConnection] = l.Login.ConnectionID
-	config.Labels[labelIP] = l.Login.Client.IP.String()
-	config.Labels[labelUsername] = strings.ToValidUTF8(l.Login.Username, "\uFFFD")
+	if l.Login.ConnectionID != "" { // there is none yet in a pool
+		config.Labels[labelConnection] = l.Login.ConnectionID
+		config.Labels[labelIP] = l.Login.Client.IP.String()
+		config.Labels[labelUsername] = strings.ToValidUTF8(l.Login.Username, "\uFFFD")
+	}
 	config.Labels[labelLaunch] = launch
 	if p.instance != "" {
 		config.Labels[labelInstance] = p.instance

@@ -30,7 +30,7 @@ func New(client net.TCPAddr, connectionID string, config Config, logger *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	return newHandler(client, connectionID, config, logger, requests, failures, "")
+	return newHandler(client, connectionID, config, logger, requests, failures, "", nil)
 }
 
 // NewDockerRun is New for the configuration of the older "dockerrun" backend.
@@ -56,7 +56,7 @@ func complete(config Config) (Config, error) {
 	return config, nil
 }
 
-func newHandler(client net.TCPAddr, connectionID string, config Config, logger *slog.Logger, requests, failures Counter, instance string) (sshserver.NetworkConnectionHandler, error) {
+func newHandler(client net.TCPAddr, connectionID string, config Config, logger *slog.Logger, requests, failures Counter, instance string, ready *pool) (sshserver.NetworkConnectionHandler, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
@@ -68,7 +68,7 @@ func newHandler(client net.TCPAddr, connectionID string, config Config, logger *
 		logger.Debug("the guest agent is disabled: no signals reach programs in connection mode", "code", EGuestAgentDisabled)
 	}
 	p := &provider{
-		config: config, engine: e, log: logger, instance: instance,
+		config: config, engine: e, log: logger, instance: instance, pool: ready,
 		requests: orNothing(requests), failures: orNothing(failures),
 	}
 	return backend.NewConnection(client, connectionID, backend.Options{
@@ -120,6 +120,7 @@ type Backend struct {
 	engine   *engine.Client
 	log      *slog.Logger
 	instance string
+	pool     *pool // nil without one
 
 	requests, failures Counter
 }
@@ -175,7 +176,28 @@ func (b *Backend) UseGuestImage(ctx context.Context) (name string, err error) {
 // Handler makes the handler of one network connection.
 func (b *Backend) Handler(client net.TCPAddr, connectionID string) (sshserver.NetworkConnectionHandler, error) {
 	log := b.log.With("connection", connectionID, "remote", client.String())
-	return newHandler(client, connectionID, b.config, log, b.requests, b.failures, b.instance)
+	return newHandler(client, connectionID, b.config, log, b.requests, b.failures, b.instance, b.pool)
+}
+
+// Warm begins to keep containers ready, as config.Pool says, until ctx ends or
+// Close. To be called after Validate and before Handler; without a pool in the
+// configuration it does nothing.
+func (b *Backend) Warm(ctx context.Context) {
+	if b.config.Pool.Min == 0 {
+		return
+	}
+	b.pool = newPool(ctx, &provider{
+		config: b.config, engine: b.engine, log: b.log, instance: b.instance,
+		requests: b.requests, failures: b.failures,
+	})
+}
+
+// PoolStats is the state of the pool; zero without one.
+func (b *Backend) PoolStats() PoolStats {
+	if b.pool == nil {
+		return PoolStats{}
+	}
+	return b.pool.snapshot()
 }
 
 // Validate checks the whole configuration, after UseGuestImage where that is
@@ -203,8 +225,13 @@ func (b *Backend) Reap(ctx context.Context) (removed int, err error) {
 	return removed, nil
 }
 
-// Close gives the engine's client back.
-func (b *Backend) Close() { b.engine.Close() }
+// Close removes the containers of the pool, and gives the engine's client back.
+func (b *Backend) Close() {
+	if b.pool != nil {
+		b.pool.close()
+	}
+	b.engine.Close()
+}
 
 func shortID(id string) string {
 	if len(id) > 12 {

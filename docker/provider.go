@@ -21,7 +21,7 @@ const (
 	hangupGrace = 2 * time.Second
 )
 
-// provider makes the containers of one connection.
+// provider makes the containers of one connection, or of a pool.
 type provider struct {
 	config             Config // complete; never changed
 	engine             *engine.Client
@@ -29,6 +29,8 @@ type provider struct {
 	requests, failures Counter
 	// instance names the server on labels; empty for embedders.
 	instance string
+	// pool may be nil.
+	pool *pool
 
 	// removals counts what is being removed in the background.
 	removals sync.WaitGroup

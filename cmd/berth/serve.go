@@ -206,6 +206,7 @@ func (s *server) authenticator(cfg *config.Config, state *state, log *slog.Logge
 // openBackend reaches the engine, removes what an earlier run has left, and
 // loads the built-in image where it is wanted. A signal ends it with errStopped.
 func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Config, instance string, log *slog.Logger) (_ *docker.Backend, err error) {
+	server := ctx
 	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()
 	ctx, stop := context.WithCancelCause(ctx)
@@ -244,6 +245,7 @@ func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Conf
 	if _, err := b.Reap(ctx); err != nil {
 		log.Warn("containers that an earlier run has left may still be there", "error", err)
 	}
+	b.Warm(server)
 	return b, nil
 }
 
