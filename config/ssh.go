@@ -55,6 +55,12 @@ type SSH struct {
 	// Algorithms are the algorithms that are offered, by their names in the
 	// protocol, best first.
 	Algorithms Algorithms `json:"algorithms,omitempty" yaml:"algorithms,omitempty"`
+	// CipherChoice is "client" (the first cipher of the client's list that is
+	// offered is taken, as the protocol has it), "server" (the server waits for
+	// that list, for one round trip at most, and offers AES-GCM only to clients
+	// that have it, which is several times as fast as the ChaCha20 that OpenSSH
+	// puts first), or "auto" ("server" for clients within 5 ms). Default: auto.
+	CipherChoice sshserver.CipherChoice `json:"cipherChoice,omitempty" yaml:"cipherChoice,omitempty"`
 	// DrainTimeout is the time that programs get to end when the server is
 	// asked to stop. After that they are killed. Default: 30s.
 	DrainTimeout time.Duration `json:"drainTimeout,omitempty" yaml:"drainTimeout,omitempty"`
@@ -143,6 +149,7 @@ func (s SSH) withDefaults() SSH {
 	setDefault(&s.KeepAlive.CountMax, sshserver.DefaultKeepAliveCountMax)
 	setDefault(&s.MaxConnections, sshserver.DefaultMaxConnections)
 	setDefault(&s.MaxChannels, sshserver.DefaultMaxChannels)
+	setDefault(&s.CipherChoice, sshserver.CipherChoiceAuto)
 	setDefault(&s.DrainTimeout, defaultDrainTimeout)
 	setDefault(&s.Forwarding.AllowTCP, "yes")
 	setDefault(&s.Forwarding.AllowStreamLocal, "yes")
@@ -187,6 +194,7 @@ func (s SSH) validate() error {
 	if s.DrainTimeout < 0 {
 		errs.Add("drainTimeout", "%s is negative; leave it out for the default", s.DrainTimeout)
 	}
+	errs.Under("cipherChoice", settings.OneOf(string(s.CipherChoice), s.CipherChoice.Values()...))
 	f := s.Forwarding
 	errs.Under("forwarding.allowTcp", sshserver.Forwarding{TCP: f.AllowTCP}.Validate())
 	errs.Under("forwarding.allowStreamLocal", sshserver.Forwarding{StreamLocal: f.AllowStreamLocal}.Validate())

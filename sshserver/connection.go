@@ -163,16 +163,31 @@ func (c *connection) serveHandler(handler NetworkConnectionHandler) {
 func (c *connection) handshake(handler NetworkConnectionHandler) (
 	conn *ssh.ServerConn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request, err error,
 ) {
-	timeout := c.settings.handshakeTimeout
+	begin, timeout := time.Now(), c.settings.handshakeTimeout
 	if timeout > 0 {
-		if err := c.net.SetDeadline(time.Now().Add(timeout)); err != nil {
+		if err := c.net.SetDeadline(begin.Add(timeout)); err != nil {
 			return nil, nil, nil, err
 		}
 	}
 	config := c.settings.protocol
 	c.offer(&config, handler)
+	var protocol net.Conn = c.net
+	if c.settings.cipherChoice.choosesCipher(c.net.Conn) {
+		early, ciphers, err := seeProposal(c.net, config.ServerVersion)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		protocol, config.Ciphers = early, fasterFor(ciphers, config.Ciphers)
+		var deadline time.Time
+		if timeout > 0 {
+			deadline = begin.Add(timeout)
+		}
+		if err := c.net.SetReadDeadline(deadline); err != nil {
+			return nil, nil, nil, err
+		}
+	}
 	ok := c.call(c.log, "authentication", func() {
-		conn, channels, requests, err = ssh.NewServerConn(c.net, &config)
+		conn, channels, requests, err = ssh.NewServerConn(protocol, &config)
 	})
 	switch {
 	case !ok:

@@ -63,6 +63,10 @@ type Server struct {
 	// default of that list, see DefaultAlgorithms.
 	Algorithms Algorithms
 
+	// CipherChoice says whether the client or the server chooses among the
+	// ciphers that both have. Empty means CipherChoiceAuto.
+	CipherChoice CipherChoice
+
 	// MaxAuthTries is how many attempts to log in may fail before the
 	// connection is cut. A refused public key counts; a client's first "none"
 	// does not. Zero means 6; negative means no limit but the library's of 128
@@ -330,6 +334,7 @@ func (s *Server) removeConnection(c *connection) {
 type settings struct {
 	handler           Handler
 	protocol          ssh.ServerConfig // without callbacks
+	cipherChoice      CipherChoice
 	authMethods       []string
 	handshakeTimeout  time.Duration // zero means none
 	keepAliveInterval time.Duration // zero means none
@@ -364,6 +369,9 @@ func (s *Server) settings() (*settings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sshserver: %w", err)
 	}
+	if c := s.CipherChoice; c != "" && !slices.Contains(c.Values(), string(c)) {
+		return nil, fmt.Errorf("sshserver: there is no cipher choice %q", c)
+	}
 	if err := s.Forwarding.Validate(); err != nil {
 		return nil, fmt.Errorf("sshserver: %w", err)
 	}
@@ -387,6 +395,7 @@ func (s *Server) settings() (*settings, error) {
 			MaxAuthTries:            orDefault(s.MaxAuthTries, DefaultMaxAuthTries),
 			ServerVersion:           version,
 		},
+		cipherChoice:      orDefault(s.CipherChoice, CipherChoiceAuto),
 		authMethods:       methods,
 		handshakeTimeout:  max(0, orDefault(s.HandshakeTimeout, DefaultHandshakeTimeout)),
 		keepAliveInterval: max(0, orDefault(s.KeepAliveInterval, DefaultKeepAliveInterval)),

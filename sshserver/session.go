@@ -79,7 +79,7 @@ func (c *connection) serveSession(login SSHConnectionHandler, log *slog.Logger, 
 		closed:     make(chan struct{}),
 		waiting:    make(chan *ssh.Request, maxWaitingRequests),
 	}
-	s.stdin = &input{channel: channel, net: c.net, closed: s.closed}
+	s.stdin = &input{channel: channel, net: c.net}
 	s.run(requests)
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -21,15 +20,10 @@ var (
 	ErrOutputClosed = errors.New("the client no longer reads standard output")
 )
 
-// closeDelay is how long the end of a channel may take to show after its input
-// has ended. See input.Read.
-const closeDelay = 2 * time.Millisecond
-
 // input is the client's side of standard input.
 type input struct {
 	channel ssh.Channel
 	net     *transport
-	closed  <-chan struct{}
 	// err sticks. Used by the one reader only.
 	err error
 }
@@ -38,28 +32,18 @@ type input struct {
 // the client has sent an end of file and when the channel is gone, and handlers
 // must not take half an upload for a whole one.
 //
-// When the connection breaks, the transport knows before the library does.
-// When the channel closes, the library first ends the input and, without a
-// pause, then the queue of requests: a moment later the two cases can be told
-// apart.
+// When the connection breaks, the transport knows before the library ends the
+// input. When the client closes the channel, the library has closed its own side
+// before, and sends nothing on it any more: that is asked with a request that
+// wants no answer and that clients ignore (RFC 4254 section 5.4).
 func (i *input) Read(p []byte) (int, error) {
 	if i.err != nil {
 		return 0, i.err
 	}
 	n, err := i.channel.Read(p)
-	if err == nil {
-		return n, nil
-	}
 	if err == io.EOF {
-		timer := time.NewTimer(closeDelay)
-		defer timer.Stop()
-		select {
-		case <-i.closed:
+		if _, closed := i.channel.SendRequest(requestKeepAlive, false, nil); closed != nil || i.net.failed.Load() {
 			err = ErrChannelClosed
-		case <-timer.C:
-			if i.net.failed.Load() {
-				err = ErrChannelClosed
-			}
 		}
 	}
 	i.err = err

@@ -30,13 +30,18 @@ func newTransport(conn net.Conn) *transport {
 func (t *transport) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
 	if n > 0 {
-		t.reads.Add(1)
-		if t.acknowledge != nil {
-			t.acknowledge()
-		}
+		t.seen()
 	}
 	if err != nil {
 		t.failed.Store(true)
 	}
 	return n, err
+}
+
+// seen counts a Read that has given something.
+func (t *transport) seen() {
+	t.reads.Add(1)
+	if t.acknowledge != nil {
+		t.acknowledge()
+	}
 }

@@ -170,3 +170,33 @@ func FuzzParseForward(f *testing.F) {
 		}
 	})
 }
+
+// What is read ahead is the client's own list, or nothing.
+func FuzzParseProposal(f *testing.F) {
+	kexInit := ssh.Marshal(struct {
+		Kind                                      byte
+		Cookie                                    [16]byte
+		Kex, HostKeys, ToServer, ToClient, M1, M2 []string
+		C1, C2, L1, L2                            []string
+		Follows                                   bool
+		Reserved                                  uint32
+	}{Kind: 20, ToServer: []string{"a", "b"}, ToClient: []string{"b", "c"}})
+	packet := binary.BigEndian.AppendUint32([]byte("SSH-2.0-x\r\n"), uint32(len(kexInit)+5))
+	packet = append(append(append(packet, 4), kexInit...), 0, 0, 0, 0)
+	if ciphers, more := parseProposal(packet); more || len(ciphers) != 1 || ciphers[0] != "b" {
+		f.Fatalf("%q, %v", ciphers, more)
+	}
+	for i := range packet {
+		if ciphers, more := parseProposal(packet[:i]); !more || ciphers != nil {
+			f.Fatalf("the first %d bytes: %q, %v", i, ciphers, more)
+		}
+	}
+	f.Add(packet)
+	f.Add([]byte("SSH-2.0-x\n\x00\x00\x00\x02\xff\x14"))
+	f.Fuzz(func(t *testing.T, heard []byte) {
+		ciphers, more := parseProposal(heard)
+		if more && ciphers != nil || len(heard) > maxIdentification+maxProposal+8 && more {
+			t.Errorf("%q, %v", ciphers, more)
+		}
+	})
+}

@@ -127,6 +127,7 @@ func (s *server) run(ctx context.Context) error {
 		Banner:            cfg.SSH.Banner,
 		ServerVersion:     cfg.SSH.ServerVersion,
 		Algorithms:        sshserver.Algorithms(a),
+		CipherChoice:      cfg.SSH.CipherChoice,
 		MaxAuthTries:      cfg.SSH.MaxAuthTries,
 		HandshakeTimeout:  cfg.SSH.HandshakeTimeout,
 		KeepAliveInterval: cfg.SSH.KeepAlive.Interval,
