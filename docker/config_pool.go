@@ -26,7 +26,7 @@ type PoolConfig struct {
 	// Default: 1h.
 	MaxAge time.Duration `json:"maxAge,omitempty" yaml:"maxAge,omitempty"`
 	// RefillRate bounds how many containers are made in a second. Default: 10.
-	RefillRate float64 `json:"refillRate,omitempty" yaml:"refillRate,omitempty"`
+	RefillRate int `json:"refillRate,omitempty" yaml:"refillRate,omitempty"`
 }
 
 // WithDefaults returns a copy in which everything that was not set has its
@@ -57,7 +57,7 @@ func (c PoolConfig) Validate() error {
 		errs.Add("maxAge", "%s is negative; leave it out for the default", c.MaxAge)
 	}
 	if c.RefillRate < 0 {
-		errs.Add("refillRate", "%v is negative; leave it out for the default", c.RefillRate)
+		errs.Add("refillRate", "%d is negative; leave it out for the default", c.RefillRate)
 	}
 	return errs.Err()
 }
