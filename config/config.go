@@ -24,6 +24,16 @@ type Config struct {
 	Docker docker.Config `json:"docker,omitempty" yaml:"docker,omitempty"`
 	// Log is what the server writes to standard error.
 	Log Log `json:"log,omitempty" yaml:"log,omitempty"`
+	// Metrics are what Prometheus may ask for.
+	Metrics Metrics `json:"metrics,omitempty" yaml:"metrics,omitempty"`
+}
+
+// Metrics are what Prometheus may ask for. They are always at /metrics of the
+// socket control.sock in the state directory.
+type Metrics struct {
+	// Listen is an address, host:port, at which they are served over HTTP to
+	// whoever asks. Default: none.
+	Listen string `json:"listen,omitempty" yaml:"listen,omitempty"`
 }
 
 // Auth says who may log in.
@@ -133,6 +143,9 @@ func (c *Config) Validate() error {
 	}
 	errs.Under("docker", backend.Validate())
 
+	if c.Metrics.Listen != "" {
+		errs.Under("metrics.listen", CheckListen(c.Metrics.Listen))
+	}
 	errs.Under("log.level", settings.OneOf(string(c.Log.Level), c.Log.Level.Values()...))
 	errs.Under("log.format", settings.OneOf(string(c.Log.Format), c.Log.Format.Values()...))
 	return errs.Err()

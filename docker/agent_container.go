@@ -61,6 +61,7 @@ func (p *provider) provisionAgent(ctx context.Context, l backend.Launch) (backen
 		if waiting != nil {
 			c := &madeContainer{p: p, id: waiting.container.id, log: p.log.With("container", shortID(waiting.container.id))}
 			c.log.Info("took a container from the pool", "user", l.Login.Username)
+			p.register.add(c.id, l.Login, true)
 			return p.agentContainer(l.Login, c, waiting.client), nil
 		}
 		defer done()
@@ -69,6 +70,7 @@ func (p *provider) provisionAgent(ctx context.Context, l backend.Launch) (backen
 	if err != nil {
 		return nil, err
 	}
+	p.register.add(c.id, l.Login, false)
 	return p.agentContainer(l.Login, c, client), nil
 }
 

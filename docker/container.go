@@ -345,6 +345,7 @@ func (c *madeContainer) remove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.p.register.remove(c.id)
 	c.log.Debug("removed the container", "code", MContainerRemoveSuccessful)
 	return nil
 }

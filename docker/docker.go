@@ -30,7 +30,7 @@ func New(client net.TCPAddr, connectionID string, config Config, logger *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	return newHandler(client, connectionID, config, logger, requests, failures, "", nil)
+	return newHandler(client, connectionID, config, logger, requests, failures, nil)
 }
 
 // NewDockerRun is New for the configuration of the older "dockerrun" backend.
@@ -56,7 +56,8 @@ func complete(config Config) (Config, error) {
 	return config, nil
 }
 
-func newHandler(client net.TCPAddr, connectionID string, config Config, logger *slog.Logger, requests, failures Counter, instance string, ready *pool) (sshserver.NetworkConnectionHandler, error) {
+// newHandler makes a handler; b is nil for embedders.
+func newHandler(client net.TCPAddr, connectionID string, config Config, logger *slog.Logger, requests, failures Counter, b *Backend) (sshserver.NetworkConnectionHandler, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
@@ -68,8 +69,11 @@ func newHandler(client net.TCPAddr, connectionID string, config Config, logger *
 		logger.Debug("the guest agent is disabled: no signals reach programs in connection mode", "code", EGuestAgentDisabled)
 	}
 	p := &provider{
-		config: config, engine: e, log: logger, instance: instance, pool: ready,
+		config: config, engine: e, log: logger,
 		requests: orNothing(requests), failures: orNothing(failures),
+	}
+	if b != nil {
+		p.instance, p.pool, p.register = b.instance, b.pool, b.register
 	}
 	return backend.NewConnection(client, connectionID, backend.Options{
 		Provider:    p,
@@ -120,6 +124,7 @@ type Backend struct {
 	engine   *engine.Client
 	log      *slog.Logger
 	instance string
+	register *register
 	pool     *pool // nil without one
 
 	requests, failures Counter
@@ -148,7 +153,7 @@ func Open(ctx context.Context, config Config, instance string, logger *slog.Logg
 		logger.Warn("the guest agent is disabled: no signals reach programs in connection mode", "code", EGuestAgentDisabled)
 	}
 	return &Backend{
-		config: config, engine: e, log: logger, instance: instance,
+		config: config, engine: e, log: logger, instance: instance, register: newRegister(),
 		requests: orNothing(requests), failures: orNothing(failures),
 	}, nil
 }
@@ -176,7 +181,7 @@ func (b *Backend) UseGuestImage(ctx context.Context) (name string, err error) {
 // Handler makes the handler of one network connection.
 func (b *Backend) Handler(client net.TCPAddr, connectionID string) (sshserver.NetworkConnectionHandler, error) {
 	log := b.log.With("connection", connectionID, "remote", client.String())
-	return newHandler(client, connectionID, b.config, log, b.requests, b.failures, b.instance, b.pool)
+	return newHandler(client, connectionID, b.config, log, b.requests, b.failures, b)
 }
 
 // Warm begins to keep containers ready, as config.Pool says, until ctx ends or
@@ -191,6 +196,10 @@ func (b *Backend) Warm(ctx context.Context) {
 		requests: b.requests, failures: b.failures,
 	})
 }
+
+// Containers are those that connections have, in the order in which they got
+// them.
+func (b *Backend) Containers() []ContainerInfo { return b.register.list() }
 
 // PoolStats is the state of the pool; zero without one.
 func (b *Backend) PoolStats() PoolStats {

@@ -29,8 +29,9 @@ type provider struct {
 	requests, failures Counter
 	// instance names the server on labels; empty for embedders.
 	instance string
-	// pool may be nil.
-	pool *pool
+	// pool and register may be nil.
+	pool     *pool
+	register *register
 
 	// removals counts what is being removed in the background.
 	removals sync.WaitGroup
@@ -178,6 +179,7 @@ func (p *provider) Provision(ctx context.Context, l backend.Launch) (backend.Wor
 	if err != nil {
 		return nil, err
 	}
+	p.register.add(c.id, l.Login, false)
 	if l.Program != nil {
 		return &sessionContainer{madeContainer: c}, nil
 	}

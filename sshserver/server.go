@@ -211,6 +211,13 @@ func (s *Server) start(netConn net.Conn, settings *settings) {
 	}()
 }
 
+// Connections is the number of connections, those in the handshake included.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.connections)
+}
+
 // Shutdown ends the server gracefully. New connections and channels are
 // refused, connections without a channel are closed, and every connection's
 // OnShutdown is called in a goroutine of its own, so that programs end; a

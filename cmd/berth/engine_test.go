@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -269,6 +271,51 @@ func TestLifeline(t *testing.T) {
 			waitFor(t, "no container", func() bool { return len(containersOn(t, host, mark)) == 0 })
 			t.Logf("no container is left %v after the server's end", time.Since(killed).Round(10*time.Millisecond))
 		})
+	}
+}
+
+// A container from the pool does not say whose it is: berth ps does, and Prometheus
+// hears of the pool.
+func TestPool(t *testing.T) {
+	mark, state := label(t), t.TempDir()
+	config := strings.Replace(lab(mark, testguest.Busybox(t), "agent: inject"), "docker:\n", "docker:\n  pool: {min: 2}\n", 1)
+	s := testberth.Start(t, config, state)
+	ps := func() string {
+		out, err := exec.Command("berth", "ps", "--state-dir", state).CombinedOutput()
+		if err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	waitFor(t, "a full pool", func() bool { return strings.Contains(ps(), "2 of 2 waiting") })
+	_, cmd := ready(t, s, "echo ready; sleep 1000")
+	row := regexp.MustCompile(`(?m)^[0-9a-f]{12} +"berth" +127\.0\.0\.1:\d+ +\S+ \S+ +yes +[0-9a-f]{32}$`)
+	if out := ps(); !row.MatchString(out) || !strings.Contains(out, "1 logins found one, 0 did not") {
+		t.Errorf("%s", out)
+	}
+	_ = cmd.Process.Kill()
+	waitFor(t, "an empty list", func() bool { return !strings.Contains(ps(), "berth\"") })
+
+	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(state, "control.sock"))
+	}}}
+	defer client.CloseIdleConnections()
+	response, err := client.Get("http://berth/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	for _, want := range []string{"berth_pool_hits_total 1", "berth_pool_misses_total 0", "berth_connections ", "berth_engine_requests_total "} {
+		if !strings.Contains(string(text), "\n"+want) {
+			t.Errorf("no %q among the metrics, %v", want, err)
+		}
+	}
+	if err := s.Stop(); err != nil {
+		t.Error(err)
+	}
+	if left := containers(t, mark); len(left) > 0 {
+		t.Errorf("containers %v are left", left)
 	}
 }
 

@@ -28,6 +28,9 @@ import (
 // built-in image into it.
 const engineTimeout = time.Minute
 
+// quickStartPool is how many containers wait where there is no file to say it.
+const quickStartPool = 2
+
 func serveCommand() *cobra.Command {
 	var s server
 	c := &cobra.Command{
@@ -39,7 +42,7 @@ without a prompt. Logs go to standard error.
 
 Without --config it is the quick start: it listens on loopback only, keeps its host
 key and a client key in the state directory, accepts your own keys from ~/.ssh as
-well, and makes containers from its own image.
+well, makes containers from its own image, and keeps two of them ready.
 
 SIGTERM and SIGINT drain: no new connections, programs are asked to end and killed
 after ssh.drainTimeout, all containers are removed. A second signal hurries.`,
@@ -75,6 +78,9 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.file == "" {
+		cfg.Docker.Pool = docker.PoolConfig{Min: quickStartPool}.WithDefaults()
+	}
 	if s.listen != "" {
 		if err := config.CheckListen(s.listen); err != nil {
 			return usageError{fmt.Errorf("--listen: %w", err)}
@@ -105,7 +111,8 @@ func (s *server) run(ctx context.Context) error {
 		return listenError(cfg.SSH.Listen, err)
 	}
 	defer func() { _ = listener.Close() }()
-	b, err := openBackend(ctx, signals, cfg, state.instance, log)
+	m := newMetrics()
+	b, err := openBackend(ctx, signals, cfg, state.instance, log, m)
 	if errors.Is(err, errStopped) {
 		log.Info("stopped before the start")
 		return nil
@@ -139,6 +146,12 @@ func (s *server) run(ctx context.Context) error {
 		Logger:            log,
 	}
 	if err := srv.Validate(); err != nil {
+		return err
+	}
+	m.observe(srv, b)
+	stop, err := serveControl(state, cfg.Metrics.Listen, b, m, log)
+	defer func() { stop() }()
+	if err != nil {
 		return err
 	}
 	ready, err := state.readyLine(listener.Addr(), hostKeys, clientKey)
@@ -206,7 +219,7 @@ func (s *server) authenticator(cfg *config.Config, state *state, log *slog.Logge
 
 // openBackend reaches the engine, removes what an earlier run has left, and
 // loads the built-in image where it is wanted. A signal ends it with errStopped.
-func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Config, instance string, log *slog.Logger) (_ *docker.Backend, err error) {
+func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Config, instance string, log *slog.Logger, m *metrics) (_ *docker.Backend, err error) {
 	server := ctx
 	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()
@@ -227,7 +240,7 @@ func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Conf
 		}
 	}()
 
-	b, err := docker.Open(ctx, cfg.Docker, instance, log, nil, nil)
+	b, err := docker.Open(ctx, cfg.Docker, instance, log, m.requests, m.failures)
 	if err != nil {
 		return nil, fmt.Errorf("%w (start Docker or Podman, or name another engine in docker.connection.host)", err)
 	}

@@ -29,20 +29,25 @@ type state struct {
 	unlock   func()
 }
 
-// openState makes the directory at the first start.
-func openState(dir string) (*state, error) {
+// stateDirectory is the path of the state directory; dir is what the user says.
+func stateDirectory(dir string) (string, error) {
 	if dir == "" {
 		base := os.Getenv("XDG_STATE_HOME")
 		if base == "" {
 			home, err := os.UserHomeDir()
 			if err != nil {
-				return nil, fmt.Errorf("there is no home directory for the state: name one with --state-dir (%w)", err)
+				return "", fmt.Errorf("there is no home directory for the state: name one with --state-dir (%w)", err)
 			}
 			base = filepath.Join(home, ".local", "state")
 		}
 		dir = filepath.Join(base, "berth")
 	}
-	dir, err := filepath.Abs(dir)
+	return filepath.Abs(dir)
+}
+
+// openState makes the directory at the first start.
+func openState(dir string) (*state, error) {
+	dir, err := stateDirectory(dir)
 	if err != nil {
 		return nil, err
 	}
