@@ -42,7 +42,8 @@ func muxConfig(maxIncoming uint32) *yamux.Config {
 	c.InitialStreamWindowSize = window
 	c.MaxStreamWindowSize = maxWindow
 	c.MaxMessageSize = 32 << 10
-	c.ReadBufSize = 32 << 10
+	// What is larger is read past it.
+	c.ReadBufSize = 4 << 10
 	// What goes wrong comes out of its calls as well.
 	c.LogOutput = io.Discard
 	return c

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/libp2p/go-yamux/v5"
+
+	"github.com/berth-ssh/berth/internal/relay"
 )
 
 // Handler is what the agent does. Its methods run in goroutines of their own.
@@ -258,12 +260,12 @@ func splice(ctx context.Context, stream *yamux.Stream, c Duplex) {
 	defer stop()
 	var both sync.WaitGroup
 	both.Go(func() {
-		if _, err := io.Copy(c, stream); err != nil || c.CloseWrite() != nil {
+		if _, err := relay.Copy(c, stream); err != nil || c.CloseWrite() != nil {
 			abort()
 		}
 	})
 	both.Go(func() {
-		if _, err := io.Copy(stream, c); err != nil || stream.CloseWrite() != nil {
+		if _, err := relay.Copy(stream, c); err != nil || stream.CloseWrite() != nil {
 			abort()
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/berth-ssh/berth/agentproto"
+	"github.com/berth-ssh/berth/internal/relay"
 	"github.com/berth-ssh/berth/sshserver"
 )
 
@@ -42,7 +43,7 @@ func (a *Agent) Start(ctx context.Context, p Program, streams Streams) (Executio
 	}
 	e := &agentExecution{a: a, session: s, output: make(chan error, 2)}
 	go func() {
-		if _, err := io.Copy(s, streams.Stdin); err == nil {
+		if _, err := relay.Copy(s, streams.Stdin); err == nil {
 			_ = s.CloseWrite()
 		}
 	}()
@@ -133,7 +134,7 @@ var _ Execution = (*agentExecution)(nil)
 // copyOutput copies to the client. What the client does not take is read all the
 // same, so that the program is not held up on its way out.
 func (e *agentExecution) copyOutput(to io.Writer, from io.Reader) error {
-	_, err := io.Copy(to, from)
+	_, err := relay.Copy(to, from)
 	if err != nil && !errors.Is(err, agentproto.ErrLost) {
 		_, err = io.Copy(io.Discard, from)
 	}

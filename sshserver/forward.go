@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/berth-ssh/berth/internal/relay"
 )
 
 const (
@@ -174,7 +176,7 @@ func (c *connection) splice(channel ssh.Channel, requests <-chan *ssh.Request, c
 	}()
 	in := make(chan struct{})
 	go func() {
-		_, err := io.Copy(conn, channel)
+		_, err := relay.Copy(conn, channel)
 		switch {
 		case c.net.failed.Load():
 			// Not an end, but a break: the other side must not take half of
@@ -191,7 +193,7 @@ func (c *connection) splice(channel ssh.Channel, requests <-chan *ssh.Request, c
 	}()
 	out := make(chan error, 1)
 	go func() {
-		_, err := io.Copy(channel, conn)
+		_, err := relay.Copy(channel, conn)
 		if err == nil {
 			err = channel.CloseWrite()
 		}

@@ -85,7 +85,7 @@ func upgrade(op string, conn net.Conn, r *http.Request, tty bool) (*Stream, erro
 	}
 	wrote := r.Write(conn)
 	// Also after a failed write: the engine may have said why.
-	reader := bufio.NewReaderSize(conn, bufferSize)
+	reader := bufio.NewReader(conn)
 	answer, err := http.ReadResponse(reader, r)
 	if err != nil {
 		if wrote != nil {

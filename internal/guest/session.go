@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/berth-ssh/berth/agentproto"
+	"github.com/berth-ssh/berth/internal/relay"
 )
 
 // afterExit is how long a terminal's output is waited for when its program has
@@ -298,7 +299,7 @@ func (h *host) onPipes(ctx context.Context, p *program, r *agentproto.Running) (
 	}()
 	go s.signals(r, nil)
 	go func() {
-		_, _ = io.Copy(ours[0], r.Stdin)
+		_, _ = relay.Copy(ours[0], r.Stdin)
 		// Either the server has sent all, or the program takes no more: then
 		// the server learns that.
 		_ = ours[0].Close()
@@ -306,7 +307,7 @@ func (h *host) onPipes(ctx context.Context, p *program, r *agentproto.Running) (
 	}()
 	var output sync.WaitGroup
 	copyOut := func(to io.WriteCloser, from *os.File) {
-		_, _ = io.Copy(to, from)
+		_, _ = relay.Copy(to, from)
 		// If the server takes no more, the program's next write must fail.
 		_ = from.Close()
 		_ = to.Close()
@@ -370,7 +371,7 @@ func (h *host) onTerminal(ctx context.Context, p *program, what agentproto.Start
 		if what.Kind == agentproto.KindShell {
 			greetUser(r.Stdout, p.user) // before the prompt
 		}
-		_, _ = io.Copy(r.Stdout, master) // to the last close of the terminal: EIO
+		_, _ = relay.Copy(r.Stdout, master) // to the last close of the terminal: EIO
 		_ = r.Stdout.Close()
 	}()
 	go func() {
