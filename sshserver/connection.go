@@ -131,9 +131,7 @@ func (c *connection) serveHandler(handler NetworkConnectionHandler) {
 	log.Info("logged in", "client", string(conn.ClientVersion()))
 
 	if c.settings.keepAliveInterval > 0 {
-		stop := make(chan struct{})
-		defer close(stop)
-		c.tasks.Go(func() { c.keepAlive(conn, log, stop) })
+		defer startKeepAlive(c, conn, log).stop()
 	}
 
 	var login SSHConnectionHandler
