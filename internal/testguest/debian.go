@@ -21,8 +21,8 @@ const guestPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 var debian = kind{name: "debian", recipe: debianRecipe}
 
 // debianPackages come on top of the essential ones, which hold bash, coreutils,
-// ncurses and perl. openssh-server brings sftp-server, too.
-const debianPackages = "procps,vim-tiny,less,openssh-server,xclip"
+// ncurses and perl. openssh-server brings sftp-server and scp, too.
+const debianPackages = "procps,vim,less,openssh-server,xclip,rsync,git,tmux,python3"
 
 // debianFiles replace what the distribution has, so that a shell looks the same
 // whether or not it is a login shell, and nothing of the host is left.
@@ -39,10 +39,14 @@ unset HISTFILE MAIL MAILCHECK
 `},
 }
 
-// debianDirs are emptied: they are large, or belong to the machine.
+// debianDirs are emptied: they are large, or belong to the machine. Stars stand
+// for a release's own numbers. Of perl there is left what the essential packages
+// hold; git and vim need no more for what tests do.
 var debianDirs = []string{
 	"dev", "proc", "sys", "tmp", "var/cache/apt", "var/cache/debconf", "var/lib/apt/lists", "var/log",
-	"usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man",
+	"usr/share/doc", "usr/share/info", "usr/share/locale", "usr/share/man", "usr/share/zoneinfo",
+	"usr/share/perl", "usr/lib/*/perl/5.*", "usr/lib/python3*/pydoc_data",
+	"usr/share/vim/vim*/doc", "usr/share/vim/vim*/lang", "usr/share/vim/vim*/spell", "usr/share/vim/vim*/tutor",
 }
 
 func debianRecipe(ctx context.Context) (recipe, error) {
@@ -52,7 +56,7 @@ func debianRecipe(ctx context.Context) (recipe, error) {
 	}
 	r := recipe{
 		name: "debian",
-		hash: hash("debian 1", suite, runtime.GOARCH, debianPackages, guestPath, fmt.Sprint(debianFiles, debianDirs)),
+		hash: hash("debian 2", suite, runtime.GOARCH, debianPackages, guestPath, fmt.Sprint(debianFiles, debianDirs)),
 		config: runConfig{
 			Env:        []string{"PATH=" + guestPath, "LANG=C.UTF-8"},
 			Cmd:        []string{"/bin/bash"},
@@ -94,9 +98,19 @@ func debootstrap(ctx context.Context, suite, path string) error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("debootstrap: %w\n%s", err, lastLines(out, 15))
 	}
-	for _, dir := range debianDirs {
-		if err := emptyDir(filepath.Join(tree, dir)); err != nil {
+	// The same user as in the other guests, beside root.
+	if out, err := exec.CommandContext(ctx, "chroot", tree, "useradd", "--create-home", "--uid", "1000", "--shell", "/bin/bash", "guest").CombinedOutput(); err != nil {
+		return fmt.Errorf("useradd: %w\n%s", err, lastLines(out, 5))
+	}
+	for _, pattern := range debianDirs {
+		dirs, err := filepath.Glob(filepath.Join(tree, pattern))
+		if err != nil {
 			return err
+		}
+		for _, dir := range dirs {
+			if err := emptyDir(dir); err != nil {
+				return err
+			}
 		}
 	}
 	for _, f := range debianFiles {

@@ -2,8 +2,9 @@
 // image is pulled: everything comes from the machine's own distribution and
 // from this module.
 //
-//   - Debian is a small Debian with bash, coreutils, procps, vi, less, perl,
-//     and OpenSSH's sshd and sftp-server, made with debootstrap.
+//   - Debian is a small Debian with bash, coreutils, procps, less, perl,
+//     OpenSSH's sshd and sftp-server, and what people run over SSH: vim, tmux,
+//     rsync, git and python3. It is made with debootstrap.
 //   - Busybox holds nothing but busybox and its links.
 //   - Scratch holds one static program of ours and no shell.
 //   - WithAgent adds the guest agent of this work tree to any of them.
