@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/pkg/sftp"
+	"github.com/berth-ssh/berth/internal/sftpserver"
 )
 
 func nameCommands() []Command {
@@ -460,26 +460,13 @@ func sftpCommands() []Command {
 		run:   runSFTP}}
 }
 
-// standardStreams are standard input and output as one stream.
-type standardStreams struct{}
-
-func (standardStreams) Read(p []byte) (int, error)  { return os.Stdin.Read(p) }
-func (standardStreams) Write(p []byte) (int, error) { return os.Stdout.Write(p) }
-func (standardStreams) Close() error                { return os.Stdin.Close() }
-
 func runSFTP(c *call) int {
-	var options []sftp.ServerOption
-	if c.opts.has('R') {
-		options = append(options, sftp.ReadOnly())
-	}
 	if dir := c.opts.value('d', ""); dir != "" {
-		options = append(options, sftp.WithServerWorkingDirectory(dir))
+		if err := os.Chdir(dir); err != nil {
+			return c.die("%s: %s", dir, reason(err))
+		}
 	}
-	server, err := sftp.NewServer(standardStreams{}, options...)
-	if err != nil {
-		return c.die("%v", err)
-	}
-	if err := server.Serve(); err != nil {
+	if err := sftpserver.Serve(os.Stdin, os.Stdout, c.opts.has('R')); err != nil {
 		return c.die("%v", err)
 	}
 	return 0
