@@ -22,6 +22,7 @@ import (
 var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"client":     client,
 	"module":     module,
+	"exits":      exits,
 	"expand":     expand,
 	"pipe":       pipe,
 	"random":     random,
@@ -47,6 +48,22 @@ func size(ts *testscript.TestScript, text string) int64 {
 	n, err := strconv.ParseInt(text, 10, 64)
 	ts.Check(err)
 	return n
+}
+
+// exits runs a command that must end with this exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, args, 2, -1, "exits CODE COMMAND [ARGUMENT…]")
+	err := ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(code) != args[0] {
+		ts.Fatalf("exit code %d, want %s", code, args[0])
+	}
 }
 
 // random makes a file without a period that a lost or doubled block could hide

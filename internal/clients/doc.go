@@ -30,6 +30,7 @@
 //
 //	client PROGRAM PACKAGE [FILE]  skips the script unless the program, and the
 //	                               file, are there; module does so for Python's
+//	exits CODE COMMAND…            runs a command that ends with that exit code
 //	random FILE SIZE               makes a file of that many bytes
 //	sparse FILE SIZE               makes a file that is one large hole
 //	expand FILE…                   replaces $NAME in files
