@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -133,6 +134,14 @@ func (t *terminal) screen() string {
 func (t *terminal) wait(texts ...string) {
 	t.c.t.Helper()
 	t.until(func(screen string) bool { return holds(screen, texts) }, fmt.Sprintf("%q", texts))
+}
+
+// gone waits until none of the texts is on the screen.
+func (t *terminal) gone(texts ...string) {
+	t.c.t.Helper()
+	t.until(func(screen string) bool {
+		return !slices.ContainsFunc(texts, func(text string) bool { return strings.Contains(screen, text) })
+	}, fmt.Sprintf("the end of %q", texts))
 }
 
 // says waits until so many lines of the screen are the text.
