@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 )
@@ -42,6 +43,10 @@ it is one static program.
       Waits for one of the signals, prints TEXT, and ends with 0. Meant to be a
       container's first process: as such it also reaps orphans.
 
+  berth-agent scp -t|-f [-dpr] PATH...
+      The other end of a client's scp that does not use SFTP; also under the
+      name scp, for images without one.
+
   berth-agent serve
       Serves sessions to a server at standard input and output, in Berth's
       agent protocol, until these end. As a container's first process it also
@@ -70,6 +75,9 @@ func Main(args []string) int {
 	runtime.GOMAXPROCS(1)
 	debug.SetGCPercent(20)
 
+	if filepath.Base(os.Args[0]) == scpName {
+		args = append([]string{scpName}, args...)
+	}
 	if len(args) == 0 {
 		fmt.Fprintf(os.Stderr, help, signalNames())
 		return exitUsage
@@ -82,6 +90,8 @@ func Main(args []string) int {
 		run = sendSignal
 	case "wait-signal":
 		run = waitSignal
+	case scpName:
+		run = scp
 	case "serve":
 		run = serve
 	case "sftp-server":

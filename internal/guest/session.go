@@ -97,6 +97,7 @@ func prepare(what agentproto.Start) (*program, error) {
 	case agentproto.KindArgv:
 		p.argv = what.Argv
 	case agentproto.KindExec:
+		p.env = withSCP(what.Command, p.env)
 		if len(shell) == 0 {
 			// An image without a shell: the words themselves.
 			if p.argv, err = words(what.Command); err != nil {
