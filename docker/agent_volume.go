@@ -164,6 +164,10 @@ func (v *agentVolume) fill(ctx context.Context, p *provider, image string) (err 
 		err = w.WriteHeader(&tar.Header{Name: "agent", Typeflag: tar.TypeLink, Linkname: part, Mode: 0o755})
 	}
 	if err == nil {
+		// For clients' scp in images without one.
+		err = w.WriteHeader(&tar.Header{Name: "scp", Typeflag: tar.TypeSymlink, Linkname: "agent", Mode: 0o777})
+	}
+	if err == nil {
 		err = w.Close()
 	}
 	if err != nil {
