@@ -187,7 +187,7 @@ func (s *server) homeDirectory(id uint32, r *request) error {
 }
 
 // errNoUser is about somebody who is not in /etc/passwd.
-var errNoUser = errors.New("No such user")
+var errNoUser = errors.New("no such user")
 
 func homeOf(name string) (string, error) {
 	u, err := user.Lookup(name)
