@@ -26,7 +26,6 @@ var commands = map[string]func(*testscript.TestScript, bool, []string){
 	"expand":     expand,
 	"pipe":       pipe,
 	"random":     random,
-	"sparse":     sparse,
 	"same":       same,
 	"attributes": attributes,
 	"await":      await,
@@ -73,15 +72,6 @@ func random(ts *testscript.TestScript, neg bool, args []string) {
 	content := make([]byte, size(ts, args[1]))
 	_, _ = rand.NewChaCha8([32]byte([]byte(fmt.Sprintf("%-32.32s", args[0])))).Read(content)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), content, 0o644))
-}
-
-func sparse(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, args, 2, 2, "sparse FILE SIZE")
-	n := size(ts, args[1])
-	f, err := os.Create(ts.MkAbs(args[0]))
-	ts.Check(err)
-	err = f.Truncate(n)
-	ts.Check(errors.Join(err, f.Close()))
 }
 
 // expand replaces variables in a file, as in the lines of a script.
@@ -212,8 +202,8 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// parallel runs a command several times at once. Each must succeed, with what
-// cmp could compare: its output is in stdout.1 and so on.
+// parallel runs a command several times at once. Each must succeed; its standard
+// output is then in the file stdout.N.
 func parallel(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg, args, 2, -1, "parallel N COMMAND [ARGUMENT…]")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

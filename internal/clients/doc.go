@@ -14,7 +14,8 @@
 //
 // "confined" is Debian for somebody who is not root, with a root file system
 // that can't be written. Each guest has one server, which its scripts share, in
-// parallel; as every connection has a container of its own, they do not meet.
+// parallel; as every connection has a container of its own, they do not meet. What
+// needs more of a server is another directory, and another guest.
 //
 // A script begins with the clients that it needs and their packages, and is
 // skipped with a loud line where one is missing. It finds:
@@ -32,10 +33,10 @@
 //	                               file, are there; module does so for Python's
 //	exits CODE COMMAND…            runs a command that ends with that exit code
 //	random FILE SIZE               makes a file of that many bytes
-//	sparse FILE SIZE               makes a file that is one large hole
 //	expand FILE…                   replaces $NAME in files
 //	pipe FROM TO COMMAND…          runs a command between two files
-//	parallel N COMMAND…            runs it N times at once, with its number for %
+//	parallel N COMMAND…            runs it N times at once, with its number for
+//	                               each %, and its output to the file stdout.NUMBER
 //	await FILE                     waits until a file is there
 //	same [-p] ONE OTHER            compares files or trees; -p modes, times, too
 //	attributes FILE MODE TIME      compares a mode (octal) and a time (in Unix

@@ -104,7 +104,5 @@ func module(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func skip(ts *testscript.TestScript, because string) {
-	line := fmt.Sprintf("LOUD: %s is not tested: %s", ts.Name(), because)
-	fmt.Fprintln(os.Stderr, line) // without -v nobody sees why a test is skipped
-	ts.Value("t").(testscript.T).Skip(line)
+	ts.Value("t").(testscript.T).Skip(fmt.Sprintf("LOUD: %s is not tested: %s", ts.Name(), because))
 }
