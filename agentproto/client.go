@@ -49,41 +49,54 @@ func (c *Client) Close() error { return c.mux.Close() }
 // Done is closed when the connection has ended.
 func (c *Client) Done() <-chan struct{} { return c.mux.CloseChan() }
 
-// open opens a stream and says what it is for.
-func (c *Client) open(ctx context.Context, m message) (*yamux.Stream, error) {
+// open opens a stream.
+func (c *Client) open(ctx context.Context) (*stream, error) {
 	s, err := c.mux.OpenStream(ctx)
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, lost(err)
+	switch {
+	case err == nil:
+		return newStream(s), nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
 	}
-	if err := writeMessage(s, m); err != nil {
-		_ = s.Reset()
-		return nil, lost(err)
+	return nil, lost(err)
+}
+
+// say sends the first message of a stream, which says what the stream is for.
+// When ctx ends before, the stream is reset.
+func say(ctx context.Context, s *stream, m message) error {
+	stop := context.AfterFunc(ctx, func() { s.abandon(codeClosed) })
+	err := writeMessage(s, m)
+	switch {
+	case !stop():
+		return context.Cause(ctx)
+	case err != nil:
+		return lost(err)
 	}
-	return s, nil
+	return nil
 }
 
 func lost(err error) error { return fmt.Errorf("%w: %w", ErrLost, err) }
 
 // ask opens a stream and waits for the answer to its first message. A *Refusal
 // is returned as the error.
-func (c *Client) ask(ctx context.Context, question, answer message) (*yamux.Stream, error) {
-	s, err := c.open(ctx, question)
+func (c *Client) ask(ctx context.Context, question, answer message) (*stream, error) {
+	s, err := c.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := await(ctx, s, answer); err != nil {
-		_ = s.Reset()
+	if err = say(ctx, s, question); err == nil {
+		err = await(ctx, s, answer)
+	}
+	if err != nil {
+		s.abandon(codeClosed)
 		return nil, err
 	}
 	return s, nil
 }
 
 // await reads an answer. When ctx ends before, the stream is reset.
-func await(ctx context.Context, s *yamux.Stream, answer message) error {
-	stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
+func await(ctx context.Context, s *stream, answer message) error {
+	stop := context.AfterFunc(ctx, func() { s.abandon(codeClosed) })
 	m, err := readMessage(s, maxToServer, answer, &Refusal{})
 	if !stop() {
 		return context.Cause(ctx)
@@ -105,27 +118,38 @@ func (c *Client) accept() {
 		if err != nil {
 			return
 		}
-		go c.incoming(s)
+		go c.incoming(newStream(s))
 	}
 }
 
-func (c *Client) incoming(s *yamux.Stream) {
+func (c *Client) incoming(s *stream) {
 	var m accepted
-	if err := awaitHeader(s, &m); err == nil {
-		c.mu.Lock()
-		l := c.listeners[m.listener]
-		c.mu.Unlock()
-		if l != nil && l.deliver(&Conn{stream: s, From: m.from}) {
-			return
-		}
+	if err := awaitHeader(s, &m); err != nil || !c.deliver(m.listener, &Conn{stream: s, From: m.from}) {
+		s.abandon(codeRefused)
 	}
-	_ = s.ResetWithError(codeRefused)
+}
+
+// deliver gives a connection to its listener, if that still wants it.
+func (c *Client) deliver(listener uint32, conn *Conn) bool {
+	// With the lock, so that nothing is delivered to what has been closed.
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.listeners[listener]
+	if l == nil {
+		return false
+	}
+	select {
+	case l.queue <- conn:
+		return true
+	default:
+		return false
+	}
 }
 
 // Conn is a connection inside the container, made or accepted by the agent.
 // Reads end with io.EOF at the other side's half-close.
 type Conn struct {
-	stream *yamux.Stream
+	stream *stream
 	// From is the other side's address, of an accepted connection.
 	From Address
 }
@@ -134,16 +158,16 @@ type Conn struct {
 func (c *Conn) Read(b []byte) (int, error) { return c.stream.Read(b) }
 
 // Write writes to the other side; io.ErrClosedPipe if that is gone.
-func (c *Conn) Write(b []byte) (int, error) {
-	n, err := c.stream.Write(b)
-	return n, writeError(err)
-}
+func (c *Conn) Write(b []byte) (int, error) { return c.stream.Write(b) }
 
 // CloseWrite half-closes: the other side reads the end, and may go on writing.
 func (c *Conn) CloseWrite() error { return c.stream.CloseWrite() }
 
-// Close closes both directions at once.
-func (c *Conn) Close() error { return c.stream.ResetWithError(codeClosed) }
+// Close closes both directions at once, and ends what is under way.
+func (c *Conn) Close() error {
+	c.stream.abandon(codeClosed)
+	return nil
+}
 
 // Dial makes a connection from inside the container, with the rights of a user
 // as in Start. The error is a *Refusal if the agent could not make it.
@@ -161,7 +185,7 @@ type Listener struct {
 	At Address
 
 	c      *Client
-	stream *yamux.Stream
+	stream *stream
 	queue  chan *Conn
 	closed chan struct{}
 	once   sync.Once
@@ -174,9 +198,9 @@ const backlog = 32
 // Start. The error is a *Refusal if the agent could not make it. It lives until
 // Close or the end of the Client.
 func (c *Client) Listen(ctx context.Context, user string, at Address) (*Listener, error) {
-	s, err := c.mux.OpenStream(ctx)
+	s, err := c.open(ctx)
 	if err != nil {
-		return nil, lost(err)
+		return nil, err
 	}
 	l := &Listener{c: c, stream: s, queue: make(chan *Conn, backlog), closed: make(chan struct{})}
 	// Connections may come at the same time as the answer.
@@ -184,10 +208,7 @@ func (c *Client) Listen(ctx context.Context, user string, at Address) (*Listener
 	c.listeners[s.StreamID()] = l
 	c.mu.Unlock()
 	var answer listening
-	err = writeMessage(s, &listen{user, at})
-	if err != nil {
-		err = lost(err)
-	} else {
+	if err = say(ctx, s, &listen{user, at}); err == nil {
 		err = await(ctx, s, &answer)
 	}
 	if err != nil {
@@ -202,20 +223,6 @@ func (c *Client) Listen(ctx context.Context, user string, at Address) (*Listener
 		_ = l.Close()
 	}()
 	return l, nil
-}
-
-func (l *Listener) deliver(c *Conn) bool {
-	select {
-	case <-l.closed:
-		return false
-	default:
-	}
-	select {
-	case l.queue <- c:
-		return true
-	default:
-		return false
-	}
 }
 
 // Accept waits for a connection. After the end of the listener it returns
@@ -239,7 +246,7 @@ func (l *Listener) Close() error {
 		l.c.mu.Lock()
 		delete(l.c.listeners, l.stream.StreamID())
 		l.c.mu.Unlock()
-		_ = l.stream.ResetWithError(codeClosed)
+		l.stream.abandon(codeClosed)
 		for {
 			select {
 			case c := <-l.queue:

@@ -14,8 +14,8 @@ const (
 	// pingInterval is how often each end sees whether the other is alive.
 	// Transports cut what is silent for long.
 	pingInterval = 20 * time.Second
-	// stallTimeout is how long the other end may take to answer a ping: so
-	// long may a container be frozen.
+	// stallTimeout is how long the other end may take to answer a ping, and to
+	// take what is sent: so long may a container be frozen.
 	stallTimeout = time.Minute
 
 	// window is what may be under way on a stream that nobody reads.
@@ -55,9 +55,16 @@ const (
 	codeRefused = 1 // nobody has asked for this stream
 )
 
-// conn makes a net.Conn of any stream. Deadlines are not kept: a peer that is
-// stalled does not answer pings, and that closes the stream.
+// conn makes a net.Conn of any stream. Deadlines are not kept, but for one: what
+// takes nothing for stallTimeout is closed. Pings would not tell, since no end
+// pings another one that goes on sending.
 type conn struct{ io.ReadWriteCloser }
+
+func (c conn) Write(b []byte) (int, error) {
+	stalled := time.AfterFunc(stallTimeout, func() { _ = c.Close() })
+	defer stalled.Stop()
+	return c.ReadWriteCloser.Write(b)
+}
 
 func (conn) LocalAddr() net.Addr              { return address{} }
 func (conn) RemoteAddr() net.Addr             { return address{} }
@@ -133,7 +140,7 @@ func writeError(err error) error {
 const headerTimeout = 10 * time.Second
 
 // awaitHeader reads the first message of a stream that the agent has opened.
-func awaitHeader(s *yamux.Stream, m message) error {
+func awaitHeader(s *stream, m message) error {
 	_ = s.SetReadDeadline(time.Now().Add(headerTimeout))
 	_, err := readMessage(s, maxToServer, m)
 	_ = s.SetReadDeadline(time.Time{})

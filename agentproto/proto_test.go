@@ -165,7 +165,7 @@ func TestResizesAndSignals(t *testing.T) {
 		_, _ = fmt.Fprint(r.Stdout, size, name)
 		return Exit{Signal: name, Core: true}, true
 	}), Start{Terminal: &Terminal{}})
-	if err := errors.Join(s.Resize(Size{1, 2, 3, 4}), s.Signal("USR1")); err != nil {
+	if err := errors.Join(s.Resize(t.Context(), Size{1, 2, 3, 4}), s.Signal(t.Context(), "USR1")); err != nil {
 		t.Fatal(err)
 	}
 	out, _ := io.ReadAll(s.Stdout())

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
-
-	"github.com/libp2p/go-yamux/v5"
 )
 
 // Session is one running program, at the server's end. All methods may be
@@ -15,25 +12,26 @@ type Session struct {
 	// PID is the program's process id in the container.
 	PID uint32
 
-	control               *yamux.Stream
-	stdin, stdout, stderr *yamux.Stream // stderr is nil with a terminal
+	control               *stream
+	stdin, stdout, stderr *stream // stderr is nil with a terminal
 
-	writing sync.Mutex // held while a message is written, which blocks only if the agent is stalled
-	ended   chan struct{}
-	exit    Exit  // set before ended is closed
-	err     error // likewise
+	turn  chan struct{} // capacity 1: held while a message is written
+	ended chan struct{}
+	exit  Exit  // set before ended is closed
+	err   error // likewise
 }
 
 // Start starts a program. The error is a *Refusal if the agent could not.
 // Whoever called it closes the Session.
 func (c *Client) Start(ctx context.Context, what Start) (*Session, error) {
-	s := &Session{ended: make(chan struct{})}
-	open := func(to **yamux.Stream, id *uint32) error {
-		stream, err := c.open(ctx, &stdio{})
-		if err == nil {
-			*to, *id = stream, stream.StreamID()
+	s := &Session{turn: make(chan struct{}, 1), ended: make(chan struct{})}
+	open := func(to **stream, id *uint32) error {
+		stream, err := c.open(ctx)
+		if err != nil {
+			return err
 		}
-		return err
+		*to, *id = stream, stream.StreamID()
+		return say(ctx, stream, &stdio{})
 	}
 	err := open(&s.stdin, &what.stdin)
 	if err == nil {
@@ -51,13 +49,15 @@ func (c *Client) Start(ctx context.Context, what Start) (*Session, error) {
 		return nil, err
 	}
 	s.PID = answer.pid
-	// What the server does not read from its standard input, nor write to the
-	// outputs, is closed, so that ends are seen.
-	_ = s.stdout.CloseWrite()
-	if s.stderr != nil {
-		_ = s.stderr.CloseWrite()
-	}
 	go s.follow()
+	// What the server does not write to the outputs is closed, so that ends are
+	// seen.
+	go func() {
+		_ = s.stdout.CloseWrite()
+		if s.stderr != nil {
+			_ = s.stderr.CloseWrite()
+		}
+	}()
 	return s, nil
 }
 
@@ -74,10 +74,7 @@ func (s *Session) follow() {
 
 // Write writes to the program's standard input; io.ErrClosedPipe if it takes no
 // more.
-func (s *Session) Write(b []byte) (int, error) {
-	n, err := s.stdin.Write(b)
-	return n, writeError(err)
-}
+func (s *Session) Write(b []byte) (int, error) { return s.stdin.Write(b) }
 
 // CloseWrite ends the program's standard input. With a terminal that is its
 // VEOF character, which the agent writes.
@@ -90,7 +87,7 @@ func (s *Session) Stdout() io.Reader { return output{s.stdout} }
 func (s *Session) Stderr() io.Reader { return output{s.stderr} }
 
 // output is a stream from a program.
-type output struct{ stream *yamux.Stream }
+type output struct{ stream *stream }
 
 func (o output) Read(b []byte) (int, error) {
 	if o.stream == nil {
@@ -103,20 +100,39 @@ func (o output) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// CloseStdout says that nobody reads standard output any more: the program's
+// next write fails, as to a closed pipe.
+func (s *Session) CloseStdout() { s.stdout.abandon(codeClosed) }
+
 // Resize changes the size of the program's terminal.
-func (s *Session) Resize(size Size) error { return s.send(&resize{size}) }
+func (s *Session) Resize(ctx context.Context, size Size) error { return s.send(ctx, &resize{size}) }
 
 // Signal sends a signal of RFC 4254 section 6.10 to the program's process group.
 // "BREAK" is a break on its terminal (RFC 4335).
-func (s *Session) Signal(name string) error { return s.send(&signal{name}) }
+func (s *Session) Signal(ctx context.Context, name string) error { return s.send(ctx, &signal{name}) }
 
-func (s *Session) send(m message) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	if err := writeMessage(s.control, m); err != nil {
-		return lost(err)
+// send sends a message. It may be sent later if ctx ends before, which is when
+// the agent is stalled: half a message can't be taken back.
+func (s *Session) send(ctx context.Context, m message) error {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	return nil
+	sent := make(chan error, 1)
+	go func() {
+		sent <- writeMessage(s.control, m)
+		<-s.turn
+	}()
+	select {
+	case err := <-sent:
+		if err != nil {
+			return lost(err)
+		}
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Wait returns how the program has ended. The agent says so after all of the
@@ -140,9 +156,9 @@ func (s *Session) Close() error {
 }
 
 func (s *Session) reset() {
-	for _, stream := range []*yamux.Stream{s.control, s.stdin, s.stdout, s.stderr} {
+	for _, stream := range []*stream{s.control, s.stdin, s.stdout, s.stderr} {
 		if stream != nil {
-			_ = stream.ResetWithError(codeClosed)
+			stream.abandon(codeClosed)
 		}
 	}
 }

@@ -47,8 +47,12 @@ func (a *Agent) Start(ctx context.Context, p Program, streams Streams) (Executio
 			_ = s.CloseWrite()
 		}
 	}()
-	go func() { e.output <- e.copyOutput(streams.Stdout, s.Stdout()) }()
-	go func() { e.output <- e.copyOutput(streams.Stderr, s.Stderr()) }()
+	unwanted := s.CloseStdout
+	if p.Terminal != nil {
+		unwanted = func() {} // no program takes it for a pipe
+	}
+	go func() { e.output <- e.copyOutput(streams.Stdout, s.Stdout(), unwanted) }()
+	go func() { e.output <- e.copyOutput(streams.Stderr, s.Stderr(), func() {}) }()
 	return e, nil
 }
 
@@ -132,9 +136,13 @@ type agentExecution struct {
 var _ Execution = (*agentExecution)(nil)
 
 // copyOutput copies to the client. What the client does not take is read all the
-// same, so that the program is not held up on its way out.
-func (e *agentExecution) copyOutput(to io.Writer, from io.Reader) error {
+// same, so that the program is not held up on its way out; but for what the client
+// has said that nobody reads, which is for the program to know.
+func (e *agentExecution) copyOutput(to io.Writer, from io.Reader, unwanted func()) error {
 	_, err := relay.Copy(to, from)
+	if errors.Is(err, sshserver.ErrOutputClosed) {
+		unwanted()
+	}
 	if err != nil && !errors.Is(err, agentproto.ErrLost) {
 		_, err = io.Copy(io.Discard, from)
 	}
@@ -142,15 +150,17 @@ func (e *agentExecution) copyOutput(to io.Writer, from io.Reader) error {
 }
 
 // Resize changes the terminal's size.
-func (e *agentExecution) Resize(_ context.Context, s Size) error {
-	return e.session.Resize(agentproto.Size{Columns: s.Columns, Rows: s.Rows, Width: s.Width, Height: s.Height})
+func (e *agentExecution) Resize(ctx context.Context, s Size) error {
+	return e.session.Resize(ctx, agentproto.Size{Columns: s.Columns, Rows: s.Rows, Width: s.Width, Height: s.Height})
 }
 
 // Signal sends a signal to the program's process group.
-func (e *agentExecution) Signal(_ context.Context, name string) error { return e.session.Signal(name) }
+func (e *agentExecution) Signal(ctx context.Context, name string) error {
+	return e.session.Signal(ctx, name)
+}
 
 // Break interrupts what is in the foreground of the terminal.
-func (e *agentExecution) Break(context.Context) error { return e.session.Signal("BREAK") }
+func (e *agentExecution) Break(ctx context.Context) error { return e.session.Signal(ctx, "BREAK") }
 
 // Wait waits for all output, and then for the agent's word.
 func (e *agentExecution) Wait(ctx context.Context) (sshserver.ExitStatus, error) {

@@ -178,12 +178,12 @@ func TestServeTerminal(t *testing.T) {
 				"while [ $n -lt 2 ]; do :; done; read a; read b; echo $a$b; cat; exit 5"})
 		out := &lineReader{s.Stdout()}
 		out.expect(t, "ready")
-		if err := s.Resize(agentproto.Size{Columns: 50, Rows: 10}); err != nil {
+		if err := s.Resize(t.Context(), agentproto.Size{Columns: 50, Rows: 10}); err != nil {
 			t.Fatal(err)
 		}
 		out.expect(t, "10 50")
 		out.expect(t, "sized") // stty has ended: the signal is for the whole group
-		if err := s.Signal("USR1"); err != nil {
+		if err := s.Signal(t.Context(), "USR1"); err != nil {
 			t.Fatal(err)
 		}
 		out.expect(t, "usr1")
@@ -199,7 +199,7 @@ func TestServeTerminal(t *testing.T) {
 	t.Run("break", func(t *testing.T) {
 		s := begin(t, c, agentproto.Start{Kind: agentproto.KindExec, Terminal: terminal(), Command: "echo ready; sleep 1000"})
 		(&lineReader{s.Stdout()}).expect(t, "ready")
-		_ = s.Signal("BREAK")
+		_ = s.Signal(t.Context(), "BREAK")
 		if got := finish(t, s, ""); got.exit.Signal != "INT" && got.exit.Code != 130 {
 			t.Errorf("%+v", got)
 		}
