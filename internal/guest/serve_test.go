@@ -33,6 +33,12 @@ func (p pipes) Close() error { return errors.Join(p.WriteCloser.Close(), p.ReadC
 func serving(t *testing.T) (*agentproto.Client, *exec.Cmd) {
 	t.Helper()
 	cmd := exec.Command(agent, "serve")
+	return servingBy(t, cmd), cmd
+}
+
+// servingBy connects to the agent that a command becomes.
+func servingBy(t *testing.T, cmd *exec.Cmd) *agentproto.Client {
+	t.Helper()
 	// Not files, but pipes that Go copies: a Close ends what is under way.
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -58,7 +64,7 @@ func serving(t *testing.T) (*agentproto.Client, *exec.Cmd) {
 			t.Errorf("the agent ended with %v: %s", err, stderr.String())
 		}
 	})
-	return c, cmd
+	return c
 }
 
 // result is what a session has come to.

@@ -22,10 +22,6 @@ import (
 	"github.com/berth-ssh/berth/internal/relay"
 )
 
-// afterExit is how long a terminal's output is waited for when its program has
-// ended, and something else still has the terminal open.
-const afterExit = 100 * time.Millisecond
-
 // program is what a session runs.
 type program struct {
 	path string
@@ -79,7 +75,7 @@ func prepare(what agentproto.Start) (*program, error) {
 	if p.dir == "" {
 		p.dir = user.home
 	}
-	if info, err := os.Stat(p.dir); err != nil || !info.IsDir() {
+	if user.do(func() error { return unix.Access(p.dir+"/.", unix.X_OK) }) != nil {
 		p.dir = "/"
 	}
 	shell := what.Shell
@@ -300,7 +296,13 @@ func (h *host) onPipes(ctx context.Context, p *program, r *agentproto.Running) (
 	}()
 	go s.signals(r, nil)
 	go func() {
-		_, _ = relay.Copy(ours[0], r.Stdin)
+		_, err := relay.Copy(ours[0], r.Stdin)
+		var full *os.PathError
+		if err != nil && !errors.As(err, &full) {
+			// Not the end of the input, but of the session: the program must not
+			// take a part for the whole before it is told.
+			return
+		}
 		// Either the server has sent all, or the program takes no more: then
 		// the server learns that.
 		_ = ours[0].Close()
@@ -372,17 +374,12 @@ func (h *host) onTerminal(ctx context.Context, p *program, what agentproto.Start
 		if what.Kind == agentproto.KindShell {
 			greetUser(r.Stdout, p.user) // before the prompt
 		}
-		_, _ = relay.Copy(r.Stdout, master) // to the last close of the terminal: EIO
+		_, _ = relay.Copy(r.Stdout, &said{terminal: master, left: held})
 		_ = r.Stdout.Close()
 	}()
 	go func() {
 		<-s.over
-		select {
-		case <-written:
-		case <-time.After(afterExit):
-			// Somebody else has the terminal still open, who is not waited for.
-			_ = master.SetReadDeadline(time.Now())
-		}
+		_ = master.SetReadDeadline(time.Now())
 	}()
 	return s.finish(ctx, written, func() { _ = master.Close() })
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -83,6 +84,41 @@ func (t *terminal) resize(s agentproto.Size) error {
 	short := func(n uint32) uint16 { return uint16(min(n, 1<<16-1)) }
 	size := &unix.Winsize{Row: short(s.Rows), Col: short(s.Columns), Xpixel: short(s.Width), Ypixel: short(s.Height)}
 	return t.control(func(fd int) error { return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, size) })
+}
+
+const (
+	// afterExit is how long a terminal's output is waited for when its program
+	// has ended, and something else still has the terminal open.
+	afterExit = 100 * time.Millisecond
+	// held is more than a terminal holds of what a program has written.
+	held = 128 << 10
+)
+
+// said is what programs write on a terminal, to its last close (EIO). When a read
+// deadline says that the program has ended, there is still what it has written,
+// however slowly the client takes it; but whoever else has the terminal open is
+// not waited for.
+type said struct {
+	*terminal
+	ended bool
+	left  int // may still come after the program's end
+}
+
+func (s *said) Read(b []byte) (int, error) {
+	if !s.ended {
+		n, err := s.terminal.Read(b)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		s.ended = true
+	}
+	if s.left <= 0 {
+		return 0, io.EOF
+	}
+	_ = s.SetReadDeadline(time.Now().Add(afterExit))
+	n, err := s.terminal.Read(b)
+	s.left -= n
+	return n, err
 }
 
 // takeInput copies what the user types. At its end there comes the terminal's
