@@ -65,17 +65,17 @@ func (p *provider) create(ctx context.Context, l backend.Launch) (*madeContainer
 func (p *provider) tryCreate(ctx context.Context, spec engine.ContainerSpec, launch string, progress func(string)) (id string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, p.config.Timeouts.ContainerStart)
 	defer cancel()
-	doubt := false
+	doubts := 0
 	err = p.do(ctx, stepCreate, retrying(progress, func(ctx context.Context) error {
 		var err error
 		id, err = p.engine.CreateContainer(ctx, spec)
 		if err != nil && !engine.Permanent(err) || errors.Is(err, context.Canceled) {
-			doubt = true
+			doubts++
 		}
 		return err
 	}))
-	if doubt {
-		p.sweep(ctx, launch, id)
+	if doubts > 0 {
+		p.sweep(ctx, launch, id, doubts)
 	}
 	return id, err
 }
@@ -84,22 +84,27 @@ func (p *provider) tryCreate(ctx context.Context, spec engine.ContainerSpec, lau
 // whose creation it has not confirmed.
 const sweepFor = 10 * time.Second
 
-// sweep removes all containers of a launch but one, in the background.
-func (p *provider) sweep(ctx context.Context, launch, keep string) {
+// sweep removes all containers of a launch but one, in the background; there are
+// at most as many as doubts.
+func (p *provider) sweep(ctx context.Context, launch, keep string, doubts int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(sweepFor, p.config.Timeouts.ContainerStop))
 	p.removals.Go(func() {
 		defer cancel()
+		removed := map[string]bool{}
 		for {
 			found, _ := p.engine.ListContainers(ctx, map[string]string{labelLaunch: launch})
 			for _, c := range found {
-				if c.ID == keep {
+				if c.ID == keep || removed[c.ID] {
 					continue
 				}
 				p.log.Info("removing a container whose creation was not confirmed",
 					"container", shortID(c.ID), "code", MContainerRemove)
 				if err := p.engine.RemoveContainer(ctx, c.ID); err == nil {
-					return
+					removed[c.ID] = true
 				}
+			}
+			if len(removed) >= doubts {
+				return
 			}
 			select {
 			case <-ctx.Done():

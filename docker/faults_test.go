@@ -227,6 +227,19 @@ func TestConnectionsShareClient(t *testing.T) {
 	}
 }
 
+// Each creation whose answer was lost may have made a container.
+func TestLostAnswers(t *testing.T) {
+	e := newFake(t)
+	for n := range 3 {
+		e.Order(fakeengine.Fault{Route: "POST /containers/create", Nth: n + 1, CloseConnection: true, Performed: true})
+	}
+	status, stdout, stderr := login(t, fakeConfig(e, docker.ExecutionModeConnection), t.Name(), "hello")
+	if status.Code != 5 || stdout != "hello\n" {
+		t.Errorf("exit %+v, stderr %q", status, stderr)
+	}
+	nothingLeft(t, e)
+}
+
 // Hazard 17: a connection whose engine call hangs holds up no other.
 func TestSlowCallBlocksNobody(t *testing.T) {
 	e := newFake(t)
