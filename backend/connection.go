@@ -167,10 +167,23 @@ func (c *Connection) claim(ctx context.Context, program *Program) (s *sharedWork
 	if c.options.Mode == ModeConnection {
 		return c.shared, false
 	}
+	c.forget()
 	if s, c.shared = c.shared, nil; s == nil {
 		s = c.begin(ctx, program)
 	}
 	return s, true
+}
+
+// forget drops, in ModeSession, what could not be made, since it says nothing of
+// what can be made now. Called with the lock.
+func (c *Connection) forget() {
+	if c.options.Mode == ModeConnection {
+		return
+	}
+	c.workloads = slices.DeleteFunc(c.workloads, (*sharedWorkload).failed)
+	if c.shared != nil && c.shared.failed() {
+		c.shared = nil
+	}
 }
 
 // end removes a workload, once it has been made.
@@ -293,6 +306,16 @@ func newSharedWorkload() *sharedWorkload {
 func (s *sharedWorkload) settle(w Workload, err error) {
 	s.workload, s.err = w, err
 	close(s.ready)
+}
+
+// failed says whether it has come to nothing.
+func (s *sharedWorkload) failed() bool {
+	select {
+	case <-s.ready:
+		return s.err != nil
+	default:
+		return false
+	}
 }
 
 // progress passes a step on to all sessions that wait.

@@ -177,6 +177,43 @@ func TestSession(t *testing.T) {
 	}
 }
 
+// What a forward could not get is no word on what a later session gets, nor on a
+// later forward.
+func TestForwardFirst(t *testing.T) {
+	fails := true
+	f := &fake{provision: func(context.Context, Launch) error {
+		if fails {
+			return errors.New("not now")
+		}
+		return nil
+	}}
+	c := newClient(t, f, ModeSession)
+	c.connection.options.Forwarding = true
+	dial := func() error {
+		_, err := c.connection.OnDial(t.Context(), 1, sshserver.Address{}, sshserver.Address{})
+		return err
+	}
+	if err := dial(); err == nil || !strings.Contains(err.Error(), "not now") {
+		t.Errorf("error %v", err)
+	}
+	fails = false
+	if err := dial(); err == nil || !strings.Contains(err.Error(), "forwards nothing") {
+		t.Errorf("the second forward: error %v", err)
+	}
+	fails = true
+	_ = c.stdin.Close()
+	if err := c.shell(); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-c.exit; got.Code != 7 {
+		t.Errorf("exit %+v, stderr %q", got, c.err.String())
+	}
+	c.disconnect()
+	if f.made != 1 || f.removed != 1 {
+		t.Errorf("made %d, removed %d; want one each", f.made, f.removed)
+	}
+}
+
 // Hazard 16: every failure reaches the user in words, and ends the session with
 // a code that is no program's.
 func TestFailures(t *testing.T) {

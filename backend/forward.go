@@ -43,6 +43,7 @@ func (c *Connection) forwarder(ctx context.Context) (Forwarder, error) {
 			Err:     errors.New(c.options.NoForwarding)}
 	}
 	c.mu.Lock()
+	c.forget()
 	if len(c.workloads) == 0 && !c.left {
 		c.shared = c.begin(c.ctx, nil)
 	}
