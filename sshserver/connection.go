@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -229,6 +230,7 @@ func (c *connection) refuse(reason error, channels <-chan ssh.NewChannel, reques
 func (c *connection) serveRequests(login SSHConnectionHandler, log *slog.Logger, requests <-chan *ssh.Request) {
 	// The library stalls the whole connection when nobody takes its requests.
 	waiting := make(chan *ssh.Request, maxWaitingGlobal)
+	var waitingBytes atomic.Int64
 	c.tasks.Go(func() {
 		defer close(waiting)
 		flooded := false
@@ -236,24 +238,28 @@ func (c *connection) serveRequests(login SSHConnectionHandler, log *slog.Logger,
 			if flooded {
 				continue
 			}
-			select {
-			case waiting <- req:
-			default:
-				flooded = true
-				log.Warn("the client sends global requests faster than they are handled; its connection is cut")
-				c.cut()
+			if waitingBytes.Add(int64(len(req.Payload))) <= maxWaitingBytes {
+				select {
+				case waiting <- req:
+					continue
+				default:
+				}
 			}
+			flooded = true
+			log.Warn("the client sends global requests faster than they are handled; its connection is cut")
+			c.cut()
 		}
 	})
 	var id uint64
 	for req := range waiting {
+		waitingBytes.Add(-int64(len(req.Payload)))
 		c.serveRequest(login, log, id, req)
 		id++
 	}
 }
 
 // maxWaitingGlobal bounds the global requests that wait for others to be
-// answered.
+// answered; maxWaitingBytes bounds them, too.
 const maxWaitingGlobal = 256
 
 func (c *connection) serveRequest(login SSHConnectionHandler, log *slog.Logger, id uint64, req *ssh.Request) {

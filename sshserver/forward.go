@@ -75,8 +75,18 @@ func (c *connection) listen(login SSHConnectionHandler, log *slog.Logger, id uin
 	bound := at
 	bound.Port = l.Address().Port
 	c.mu.Lock()
-	c.listeners[bound] = l
+	_, twice := c.listeners[bound]
+	if !twice {
+		c.listeners[bound] = l
+	}
 	c.mu.Unlock()
+	if twice {
+		// Only a container that lies about ports gets here.
+		log.Warn("forward refused: there is a listener already where this one says it is", "at", bound.String())
+		_ = l.Close()
+		_ = req.Reply(false, nil)
+		return
+	}
 	var answer []byte
 	if at.Network == "tcp" && at.Port == 0 {
 		answer = ssh.Marshal(struct{ Port uint32 }{bound.Port})

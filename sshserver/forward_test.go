@@ -173,3 +173,70 @@ func TestSlowListen(t *testing.T) {
 	}
 	_ = client.Wait() // it is cut
 }
+
+// Those that wait are bounded in bytes, too.
+func TestLargeRequests(t *testing.T) {
+	h := newHouse(t, func(_ *sshserver.Server, toy *toy) {
+		toy.hooks.listen = func(ctx context.Context, _ sshserver.Address) (sshserver.Listener, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+	})
+	client := h.dial()
+	go func() { _, _ = client.Listen("tcp", "127.0.0.1:0") }()
+	for range 50 {
+		if _, _, err := client.SendRequest("hello@example.com", false, make([]byte, 100<<10)); err != nil {
+			break
+		}
+	}
+	_ = client.Wait() // it is cut
+}
+
+// here is a listener that says where it is, whatever it was asked for.
+type here struct {
+	at     sshserver.Address
+	closed chan struct{}
+}
+
+func (h *here) Accept(ctx context.Context) (sshserver.Conn, sshserver.Address, error) {
+	select {
+	case <-h.closed:
+	case <-ctx.Done():
+	}
+	return nil, sshserver.Address{}, io.EOF
+}
+func (h *here) Address() sshserver.Address { return h.at }
+func (h *here) Close() error {
+	select {
+	case <-h.closed:
+	default:
+		close(h.closed)
+	}
+	return nil
+}
+
+// A container that lies about where it listens makes no listener that is not
+// counted, and that nobody can cancel.
+func TestListenersTwice(t *testing.T) {
+	var made []*here
+	h := newHouse(t, func(_ *sshserver.Server, toy *toy) {
+		toy.hooks.listen = func(_ context.Context, at sshserver.Address) (sshserver.Listener, error) {
+			at.Port = 7000
+			made = append(made, &here{at, make(chan struct{})})
+			return made[len(made)-1], nil
+		}
+	})
+	client := h.dial()
+	listen := func() (ok bool) {
+		ok, _, err := client.SendRequest("tcpip-forward", true, ssh.Marshal(struct {
+			Host string
+			Port uint32
+		}{"localhost", 0}))
+		must(t, err)
+		return ok
+	}
+	if !listen() || listen() {
+		t.Error("not just the first one was made")
+	}
+	<-made[1].closed
+}
