@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-yamux/v5"
 )
@@ -188,6 +189,7 @@ type Listener struct {
 	stream *stream
 	queue  chan *Conn
 	closed chan struct{}
+	over   chan struct{} // closed when the agent listens no more
 	once   sync.Once
 }
 
@@ -202,7 +204,7 @@ func (c *Client) Listen(ctx context.Context, user string, at Address) (*Listener
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{c: c, stream: s, queue: make(chan *Conn, backlog), closed: make(chan struct{})}
+	l := &Listener{c: c, stream: s, queue: make(chan *Conn, backlog), closed: make(chan struct{}), over: make(chan struct{})}
 	// Connections may come at the same time as the answer.
 	c.mu.Lock()
 	c.listeners[s.StreamID()] = l
@@ -212,6 +214,7 @@ func (c *Client) Listen(ctx context.Context, user string, at Address) (*Listener
 		err = await(ctx, s, &answer)
 	}
 	if err != nil {
+		close(l.over)
 		_ = l.Close()
 		return nil, err
 	}
@@ -220,6 +223,7 @@ func (c *Client) Listen(ctx context.Context, user string, at Address) (*Listener
 		// Nothing more is said on the stream: it ends with the listener.
 		var b [1]byte
 		_, _ = s.Read(b[:])
+		close(l.over)
 		_ = l.Close()
 	}()
 	return l, nil
@@ -238,14 +242,18 @@ func (l *Listener) Accept(ctx context.Context) (*Conn, error) {
 	}
 }
 
-// Close ends the listener. Connections that it has accepted go on; those that
-// nobody has taken are closed.
+// Close ends the listener, and returns when its address is free again. Connections
+// that it has accepted go on; those that nobody has taken are closed.
 func (l *Listener) Close() error {
 	l.once.Do(func() {
 		close(l.closed)
 		l.c.mu.Lock()
 		delete(l.c.listeners, l.stream.StreamID())
 		l.c.mu.Unlock()
+		patience := time.AfterFunc(resetPatience, func() { l.stream.abandon(codeClosed) })
+		_ = l.stream.CloseWrite()
+		<-l.over
+		patience.Stop()
 		l.stream.abandon(codeClosed)
 		for {
 			select {

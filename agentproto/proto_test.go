@@ -347,3 +347,20 @@ func TestGreeting(t *testing.T) {
 		}
 	})
 }
+
+// What has been closed can be listened at again.
+func TestListenAgain(t *testing.T) {
+	c := connect(t, echo)
+	l, err := c.Listen(t.Context(), "", Address{Network: "tcp", Host: "127.0.0.1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		at := l.At
+		_ = l.Close()
+		if l, err = c.Listen(t.Context(), "", at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = l.Close()
+}

@@ -285,16 +285,23 @@ func (s *service) listen(ctx context.Context, stream *yamux.Stream, body []byte)
 		_ = writeMessage(stream, refusal(err))
 		return
 	}
-	defer func() { _ = l.Close() }()
 	if err := writeMessage(stream, &listening{l.At()}); err != nil {
+		_ = l.Close()
 		return
 	}
+	closed := make(chan struct{})
 	s.work.Go(func() {
+		defer close(closed)
 		// The server says nothing more; the stream ends when it wants no more.
 		var b [1]byte
 		_, _ = stream.Read(b[:])
 		_ = l.Close()
 	})
+	// The end of the stream says that the address is free again.
+	defer func() {
+		_ = stream.CloseRead()
+		<-closed
+	}()
 	for {
 		c, from, err := l.Accept()
 		if err != nil {
