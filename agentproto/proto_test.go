@@ -364,3 +364,45 @@ func TestListenAgain(t *testing.T) {
 	}
 	_ = l.Close()
 }
+
+// What the far side has said before it broke off is delivered, as by sshd: one
+// that refuses an upload says why, and closes with the rest of it unread.
+func TestEarlyAnswer(t *testing.T) {
+	c := connect(t, echo)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	answer := bytes.Repeat([]byte("no"), 50_000)
+	for range 20 {
+		refused := make(chan struct{})
+		go func() {
+			defer close(refused)
+			far, err := l.Accept()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.ReadFull(far, make([]byte, 1000))
+			_, _ = far.Write(answer)
+			_ = far.Close()
+		}()
+		conn, err := c.Dial(t.Context(), "", tcpAddress(l.Addr()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent := make(chan struct{})
+		go func() {
+			defer close(sent)
+			_, _ = conn.Write(make([]byte, 4<<20))
+		}()
+		<-refused
+		got, err := io.ReadAll(conn)
+		if !bytes.Equal(got, answer) || err != nil {
+			t.Errorf("%d bytes of %d, error %v", len(got), len(answer), err)
+		}
+		<-sent
+		_ = conn.Close()
+	}
+}

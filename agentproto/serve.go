@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"github.com/libp2p/go-yamux/v5"
 
@@ -250,7 +251,8 @@ func (s *service) dial(ctx context.Context, stream *yamux.Stream, body []byte) {
 }
 
 // splice copies both ways, each to its own end, and closes both when both have
-// ended or one of them has failed.
+// ended, or the server gives the stream up. Where c breaks off, what it has said
+// before is still delivered, and then comes the end.
 func splice(ctx context.Context, stream *yamux.Stream, c Duplex) {
 	abort := func() {
 		_ = c.Close()
@@ -258,16 +260,33 @@ func splice(ctx context.Context, stream *yamux.Stream, c Duplex) {
 	}
 	stop := context.AfterFunc(ctx, abort)
 	defer stop()
+	// c has no use any more when it says nothing and takes nothing.
+	var useless atomic.Int32
+	less := func() {
+		if useless.Add(1) == 2 {
+			abort()
+		}
+	}
 	var both sync.WaitGroup
 	both.Go(func() {
-		if _, err := relay.Copy(c, stream); err != nil || c.CloseWrite() != nil {
+		_, err := relay.Copy(c, stream)
+		if err == nil {
+			err = c.CloseWrite()
+		}
+		if err == nil {
+			return
+		}
+		less()
+		if _, err := io.Copy(io.Discard, stream); err != nil {
 			abort()
 		}
 	})
 	both.Go(func() {
-		if _, err := relay.Copy(stream, c); err != nil || stream.CloseWrite() != nil {
+		_, _ = relay.Copy(stream, c)
+		if stream.CloseWrite() != nil {
 			abort()
 		}
+		less()
 	})
 	both.Wait()
 	abort()
