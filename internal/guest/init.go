@@ -159,8 +159,14 @@ func (s *stdio) see(err error) {
 	}
 }
 
+// lastResort is how long programs may take to end when the server has gone, which
+// takes six seconds at most if nothing is wrong with the machine. What a session
+// hangs in then, a file system, say, must not keep the container.
+const lastResort = 10 * time.Second
+
 func (s *stdio) Close() error {
 	s.once.Do(func() {
+		time.AfterFunc(lastResort, func() { os.Exit(exitFailure) })
 		_ = s.in.Close()
 		_ = s.out.Close()
 	})

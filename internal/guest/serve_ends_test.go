@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/berth-ssh/berth/agentproto"
 )
 
@@ -100,4 +102,51 @@ func TestServeMessageOfTheDay(t *testing.T) {
 	if want := strings.Repeat("\r\n", 64<<10) + "at last\r\n"; err != nil || string(got) != want {
 		t.Errorf("%d bytes instead of %d, error %v", len(got), len(want), err)
 	}
+}
+
+// A session that hangs in its file system does not keep the agent, and with it
+// the container, when the server has gone.
+func TestServeEndsAllTheSame(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("LOUD: putting a file that hangs in place of /etc/passwd needs root")
+	}
+	t.Parallel()
+	passwd := filepath.Join(t.TempDir(), "passwd")
+	if err := unix.Mkfifo(passwd, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("unshare", "-m", "sh", "-c", `mount --bind "$1" /etc/passwd && exec "$2" serve`, "sh", passwd, agent)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := agentproto.Connect(t.Context(), pipes{out, in})
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan error, 1)
+	go func() {
+		_, err := c.Start(t.Context(), agentproto.Start{Kind: agentproto.KindExec, Command: "true"})
+		started <- err
+	}()
+	// It hangs when it has opened the file, which is when another can (fifo(7)).
+	waitFor(t, "the session", func() bool {
+		fd, err := unix.Open(passwd, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err == nil {
+			t.Cleanup(func() { _ = unix.Close(fd) })
+		}
+		return err == nil
+	})
+	_ = c.Close()
+	if err := <-started; err == nil {
+		t.Error("it has started")
+	}
+	_ = cmd.Wait()
 }
