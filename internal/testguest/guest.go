@@ -78,21 +78,34 @@ func EngineHost() string {
 	return defaultHost
 }
 
+// MakeBusybox is BusyboxOn for programs that are no tests.
+func MakeBusybox(ctx context.Context, host string) (image string, err error) {
+	return makeGuest(ctx, host, busybox)
+}
+
 func guest(t testing.TB, host string, k kind) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), makeTimeout)
+	image, err := makeGuest(t.Context(), host, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+func makeGuest(ctx context.Context, host string, k kind) (image string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, makeTimeout)
 	defer cancel()
 	r, err := k.recipe(ctx)
+	if err == nil {
+		err = ensureImage(ctx, host, r.image(), func() (archive, error) {
+			l, err := r.layer(ctx)
+			return archive{layers: []layer{l}, config: r.config}, err
+		})
+	}
 	if err != nil {
-		t.Fatalf("guest %s: %v", k.name, err)
+		return "", fmt.Errorf("guest %s: %w", k.name, err)
 	}
-	if err := ensureImage(ctx, host, r.image(), func() (archive, error) {
-		l, err := r.layer(ctx)
-		return archive{layers: []layer{l}, config: r.config}, err
-	}); err != nil {
-		t.Fatalf("guest %s: %v", k.name, err)
-	}
-	return r.image()
+	return r.image(), nil
 }
 
 // kinds are the guests that this package knows, by name.

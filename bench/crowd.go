@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"os/exec"
+	"time"
+)
+
+// crowds measures the server with many connections open, each with a shell that
+// nobody types in. So many containers would not fit on one machine: the engine
+// is the one that tests use, in a process of its own, and the guest agents are
+// real ones at the ends of its streams, with programs that do nothing.
+func (b *bench) crowds(ctx context.Context) ([]Figure, error) {
+	most := b.size.levels[len(b.size.levels)-1]
+	// The server has two files open for each connection: the client's, and
+	// the stream to the agent.
+	if files, err := moreFiles(uint64(2*most + 1000)); err != nil || files < uint64(2*most+1000) {
+		return nil, fmt.Errorf("%d connections need %d open files and %d are allowed (%w): run as root, or raise the limit with ulimit -n",
+			most, 2*most+1000, files, err)
+	}
+	var host string
+	if _, err := b.actor(ctx, "engine", nil, &host); err != nil {
+		return nil, err
+	}
+	e, server, err := b.serve(ctx, "berth", host, map[string]any{
+		"container": map[string]any{"image": fakeImage}, "imagePullPolicy": "Never",
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := &crowd{server: server}
+	if c.clients, err = b.actor(ctx, "clients", []string{e.addr, e.user, e.keyFile, e.knownHosts}, nil); err != nil {
+		return nil, err
+	}
+	// The first logins fill caches that stay.
+	probe := login(e)
+	if err := alternate(ctx, b.size.probes/10, []*contender{probe}); err != nil {
+		return nil, err
+	}
+	if err := c.settled(ctx); err != nil {
+		return nil, err
+	}
+	empty := c.resident
+
+	few := &series{name: fmt.Sprintf("%d connections", b.size.few), ran: "ssh HOST true"}
+	many := &series{name: fmt.Sprintf("%d connections", b.size.many), ran: few.ran}
+	var idle float64
+	for _, n := range append(b.size.levels, b.size.few) {
+		if err := c.become(ctx, n); err != nil {
+			return nil, err
+		}
+		if err := c.settled(ctx); err != nil {
+			return nil, err
+		}
+		level := Level{Connections: n, ResidentKiB: c.resident, KiBPerConnection: float64(c.resident-empty) / float64(n)}
+		if level.IdleCPU, err = c.idleCPU(ctx); err != nil {
+			return nil, err
+		}
+		probe := login(e)
+		if err := alternate(ctx, b.size.probes, []*contender{probe}); err != nil {
+			return nil, err
+		}
+		s := probe.series[0]
+		fmt.Fprintf(b.log, "    %d connections: login %s ms, p99 %s ms; %d KiB\n", n, short(s.median()), short(s.p99()), level.ResidentKiB)
+		switch n {
+		case b.size.few: // before and after the many, since the machine's speed changes
+			few.samples = append(few.samples, s.samples...)
+		case b.size.many:
+			many.samples = append(many.samples, s.samples...)
+		}
+		if n == b.size.idle {
+			idle = level.KiBPerConnection
+		}
+		level.Login = sides(s)[0]
+		if len(b.scaling) < len(b.size.levels) { // the last one was seen before
+			b.scaling = append(b.scaling, level)
+		}
+	}
+	made := "the real server, with an engine that is no real one: nothing of a container or of the agent in it is counted"
+	return []Figure{
+		{
+			Name: "idle_connection_kib", Value: idle, Unit: "KiB", Goal: atMost(128),
+			Sides: []Side{
+				{Name: fmt.Sprintf("%d connections", b.size.idle), Median: idle*float64(b.size.idle) + float64(empty), Unit: "KiB", N: 1, Ran: "resident memory of the server"},
+				{Name: "none", Median: float64(empty), Unit: "KiB", N: 1, Ran: "resident memory of the server"},
+			},
+			Note: "resident memory of " + made,
+		},
+		{
+			Name: "login_p99_at_10000", Value: many.p99() / few.p99(), Unit: "ratio", Goal: atMost(2),
+			Sides: sides(many, few), Note: made,
+		},
+	}, nil
+}
+
+// crowd is many connections to one server.
+type crowd struct {
+	server   *child
+	clients  *actor
+	resident int // KiB, when it was last settled
+}
+
+// become opens or closes connections until there are n.
+func (c *crowd) become(ctx context.Context, n int) error {
+	var failed string
+	if err := c.clients.ask(ctx, n, &failed); err != nil {
+		return err
+	}
+	if failed != "" {
+		return errors.New(failed)
+	}
+	return nil
+}
+
+// settled waits until the server's memory no longer changes by much.
+func (c *crowd) settled(ctx context.Context) error {
+	const looks, most = 4, 40
+	last, same := 0, 0
+	for range most {
+		kib, err := residentKiB(c.server.cmd.Process.Pid)
+		if err != nil {
+			return errors.Join(err, c.server.lost())
+		}
+		if math.Abs(float64(kib-last)) <= 0.005*float64(last) {
+			same++
+		} else {
+			same = 0
+		}
+		if last = kib; same == looks {
+			break
+		}
+		if err := pause(ctx, 250*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	c.resident = last
+	return nil
+}
+
+// idleCPU is what the server takes of one processor, in percent. The time is
+// that of some keepalives.
+func (c *crowd) idleCPU(ctx context.Context) (float64, error) {
+	const watched = 3 * time.Second
+	before, err := processorTime(c.server.cmd.Process.Pid)
+	if err != nil {
+		return 0, err
+	}
+	if err := pause(ctx, watched); err != nil {
+		return 0, err
+	}
+	after, err := processorTime(c.server.cmd.Process.Pid)
+	return 100 * float64(after-before) / float64(watched), err
+}
+
+// roleVariable makes this program play a role in another one's run.
+const roleVariable = "BERTH_BENCH_ROLE"
+
+// play plays the role of the environment, if there is one: it answers lines on
+// standard input with lines on standard output until there are no more.
+func play() bool {
+	var err error
+	switch os.Getenv(roleVariable) {
+	case "":
+		return false
+	case "engine":
+		err = playEngine(os.Stdin, os.Stdout)
+	case "clients":
+		err = playClients(os.Args[1:], os.Stdin, os.Stdout)
+	default:
+		err = errors.New("no such role")
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "bench, as %s: %v\n", os.Getenv(roleVariable), err)
+		os.Exit(exitError)
+	}
+	return true
+}
+
+// actor is this program in a role, in a process of its own.
+type actor struct {
+	child *child
+	in    io.WriteCloser
+	out   *json.Decoder
+}
+
+// actor starts one. A role that begins with a word of its own puts it into
+// first.
+func (s *stage) actor(ctx context.Context, role string, args []string, first any) (*actor, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, args...)
+	cmd.Env = append(os.Environ(), roleVariable+"="+role)
+	a := &actor{}
+	if a.in, err = cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	a.out = json.NewDecoder(bufio.NewReader(stdout))
+	if a.child, err = start(cmd); err != nil {
+		return nil, err
+	}
+	s.onClose(func(context.Context) error {
+		_ = a.in.Close()
+		return a.child.stop()
+	})
+	if first == nil {
+		return a, nil
+	}
+	return a, a.hear(ctx, first)
+}
+
+// ask sends a line and reads the answer.
+func (a *actor) ask(ctx context.Context, question, answer any) error {
+	if err := json.NewEncoder(a.in).Encode(question); err != nil {
+		return err
+	}
+	return a.hear(ctx, answer)
+}
+
+func (a *actor) hear(ctx context.Context, answer any) error {
+	stop := context.AfterFunc(ctx, func() { _ = a.child.stop() })
+	err := a.out.Decode(answer)
+	if !stop() {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return errors.Join(err, a.child.lost())
+	}
+	return nil
+}
