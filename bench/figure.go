@@ -98,12 +98,17 @@ type Level struct {
 	Login Side `json:"login"`
 	// ResidentKiB is the server's memory in all.
 	ResidentKiB int `json:"residentKiB"`
-	// KiBPerConnection is what it has more than without connections.
+	// KiBPerConnection is what it has more than without connections, for each
+	// of them. With few of them that is mostly chance.
 	KiBPerConnection float64 `json:"kibPerConnection"`
 	// IdleCPU is the part of one processor that the server takes for
 	// connections on which nothing happens, in percent.
 	IdleCPU float64 `json:"idleCPU"`
 }
+
+// tellingCrowd is from how many connections on the memory of each one means
+// something: the collector moves more than a few take.
+const tellingCrowd = 100
 
 // Report is a whole run, as in bench.json.
 type Report struct {
@@ -160,8 +165,12 @@ func (r *Report) write(w io.Writer) {
 	if len(r.Scaling) > 0 {
 		t = newTable(w, "connections", "login, median", "login, p99", "memory", "per connection", "processor when idle")
 		for _, l := range r.Scaling {
+			each := short(l.KiBPerConnection) + " KiB"
+			if l.Connections < tellingCrowd {
+				each = ""
+			}
 			t.row(fmt.Sprint(l.Connections), short(l.Login.Median)+" ms", short(l.Login.P99)+" ms",
-				fmt.Sprintf("%.0f MiB", float64(l.ResidentKiB)/1024), short(l.KiBPerConnection)+" KiB", short(l.IdleCPU)+" %")
+				fmt.Sprintf("%.0f MiB", float64(l.ResidentKiB)/1024), each, short(l.IdleCPU)+" %")
 		}
 		t.end()
 	}

@@ -22,6 +22,9 @@ func (b *bench) logins(ctx context.Context) ([]Figure, error) {
 	for _, e := range endpoints {
 		all = append(all, login(e))
 	}
+	if err := warm(ctx, all); err != nil {
+		return nil, err
+	}
 	if err := alternate(ctx, b.size.logins, all); err != nil {
 		return nil, err
 	}
@@ -84,6 +87,9 @@ func (b *bench) burst(ctx context.Context) ([]Figure, error) {
 	}
 	bare, err := b.createAndStart(ctx)
 	if err != nil {
+		return nil, err
+	}
+	if err := warm(ctx, []*contender{bare, login(e)}); err != nil {
 		return nil, err
 	}
 	// The engine alone, before and after, since the machine's speed changes.

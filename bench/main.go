@@ -36,25 +36,26 @@ type size struct {
 	burst, burstReference            int
 	transfers                        int
 	transfer                         int64 // bytes
-	// levels are numbers of open connections; memory is taken at idle, and
-	// the slowest logins are compared at few and many.
-	levels          []int
-	idle, few, many int
-	probes          int // logins at each level
+	// levels are numbers of open connections: memory is taken at idle, and the
+	// slowest logins are compared at few and at the most.
+	levels    []int
+	idle, few int
+	probes    int           // logins at each level
+	watch     time.Duration // how long the idle server is watched
 }
 
 var (
 	full = size{
 		sessions: 100, sharedSessions: 100, logins: 25,
 		burst: 100, burstReference: 8,
-		transfers: 5, transfer: 1 << 30,
-		levels: []int{1, 10, 100, 1000, 10_000}, idle: 1000, few: 10, many: 10_000, probes: 300,
+		transfers: 3, transfer: 1 << 30,
+		levels: []int{1, 10, 100, 1000, 10_000}, idle: 1000, few: 10, probes: 300, watch: 5 * time.Second,
 	}
 	quick = size{
 		sessions: 2, sharedSessions: 2, logins: 1,
 		burst: 3, burstReference: 1,
 		transfers: 1, transfer: 16 << 20,
-		levels: []int{1, 4, 12}, idle: 4, few: 1, many: 12, probes: 3,
+		levels: []int{1, 4, 12}, idle: 4, few: 1, probes: 3, watch: 50 * time.Millisecond,
 	}
 )
 

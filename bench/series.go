@@ -87,28 +87,43 @@ func timed(name, ran string, settle func(context.Context) error, run func(contex
 }
 
 // alternate runs all contenders once in each round, so that whatever else goes
-// on hits all of them alike. Each round begins with another one, and a first
-// round that counts for nothing makes caches warm.
+// on hits all of them alike. Each round begins with another one.
 func alternate(ctx context.Context, rounds int, contenders []*contender) error {
-	for round := range rounds + 1 {
+	for round := range rounds {
 		for i := range contenders {
 			c := contenders[(round+i)%len(contenders)]
-			times, err := c.run(ctx)
-			if err == nil && c.settle != nil {
-				err = c.settle(ctx)
-			}
+			times, err := c.once(ctx)
 			if err != nil {
-				if ctx.Err() != nil {
-					return errors.Join(context.Cause(ctx), err)
-				}
-				return fmt.Errorf("%s, round %d: %w", c.series[0].name, round, err)
+				return err
 			}
 			for i, s := range c.series {
-				if round > 0 {
-					s.add(times[i])
-				}
+				s.add(times[i])
 			}
 		}
 	}
 	return nil
+}
+
+// warm runs all contenders once, for nothing but to fill caches.
+func warm(ctx context.Context, contenders []*contender) error {
+	for _, c := range contenders {
+		if _, err := c.once(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *contender) once(ctx context.Context) ([]time.Duration, error) {
+	times, err := c.run(ctx)
+	if err == nil && c.settle != nil {
+		err = c.settle(ctx)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return nil, errors.Join(context.Cause(ctx), err)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", c.series[0].name, err)
+	}
+	return times, nil
 }

@@ -55,6 +55,9 @@ func (b *bench) newSessions(ctx context.Context) ([]Figure, error) {
 		return nil, err
 	}
 	all = append(all[:1], append([]*contender{exec}, all[1:]...)...)
+	if err := warm(ctx, all); err != nil {
+		return nil, err
+	}
 	if err := alternate(ctx, b.size.sessions, all); err != nil {
 		return nil, err
 	}
@@ -180,6 +183,9 @@ func (b *bench) sharedSessions(ctx context.Context) ([]Figure, error) {
 		defer m.close()
 		all = append(all, timed(e.name, "ssh HOST true, over a ControlMaster connection", nil,
 			func(ctx context.Context) error { return run(m.session(ctx, "true")) }))
+	}
+	if err := warm(ctx, all); err != nil {
+		return nil, err
 	}
 	if err := alternate(ctx, b.size.sharedSessions, all); err != nil {
 		return nil, err

@@ -61,6 +61,15 @@ func (s *stage) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// directory makes a directory that is removed at the end.
+func (s *stage) directory() (string, error) {
+	directory, err := os.MkdirTemp("", "bench-")
+	if err == nil {
+		s.onClose(func(context.Context) error { return os.RemoveAll(directory) })
+	}
+	return directory, err
+}
+
 // engine is the bare engine.
 func (s *stage) engine() (*engine.Client, error) {
 	if s.bare != nil {
@@ -106,12 +115,17 @@ func (s *stage) container(image string) engine.ContainerSpec {
 	}
 }
 
-// sshd is OpenSSH's on this machine.
+// sshd is OpenSSH's on this machine. Its users have an empty home directory: a
+// shell that sshd starts reads the user's .bashrc, which may do anything.
 func (s *stage) sshd(ctx context.Context) (*endpoint, error) {
 	if s.own != nil {
 		return s.own, nil
 	}
-	server, err := testsshd.Run(ctx)
+	home, err := s.directory()
+	if err != nil {
+		return nil, err
+	}
+	server, err := testsshd.Run(ctx, `SetEnv "HOME=`+home+`"`, "PermitUserRC no")
 	if err != nil {
 		return nil, err
 	}
@@ -184,11 +198,10 @@ func (s *stage) settled(ctx context.Context, server string, left int) error {
 
 // serve starts the built server with an engine and settings for its execution.
 func (s *stage) serve(ctx context.Context, name, engineHost string, execution map[string]any) (*endpoint, *child, error) {
-	directory, err := os.MkdirTemp("", "bench-")
+	directory, err := s.directory()
 	if err != nil {
 		return nil, nil, err
 	}
-	s.onClose(func(context.Context) error { return os.RemoveAll(directory) })
 	config, err := json.Marshal(map[string]any{
 		"ssh":    map[string]any{"maxConnections": -1},
 		"docker": map[string]any{"connection": map[string]any{"host": engineHost}, "execution": execution},
