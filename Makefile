@@ -1,4 +1,4 @@
-# Entries: run · test · lint · build. People, README and CI use the same ones.
+# Entries: run · test · bench · lint · build. People, README and CI use the same ones.
 
 GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
@@ -7,7 +7,7 @@ ARCHES  := amd64 arm64
 ASSETS  := internal/guestimage/assets
 FLAGS   := -trimpath -buildvcs=false
 
-.PHONY: run test lint build assets docs setup clean
+.PHONY: run test bench plot lint build assets docs setup clean
 
 ## run: build, and start the quick start
 run: build
@@ -20,7 +20,7 @@ build: assets
 ## assets: the programs of the built-in image, for each architecture
 assets: $(foreach a,$(ARCHES),$(ASSETS)/agent-linux-$(a).gz $(ASSETS)/guest-linux-$(a).gz)
 
-GUEST_SOURCES := go.mod go.sum $(shell find cmd/berth-agent cmd/berth-guest internal -name '*.go' ! -name '*_test.go')
+GUEST_SOURCES := go.mod go.sum $(shell find cmd/berth-agent cmd/berth-guest agentproto internal -name '*.go' ! -name '*_test.go')
 
 $(ASSETS)/agent-linux-%.gz: $(GUEST_SOURCES)
 	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build $(FLAGS) -ldflags '-s -w' -o $(@:.gz=) ./cmd/berth-agent
@@ -37,6 +37,15 @@ setup:
 ## test: all tests, on a real engine, each time anew: they run programs that are built while they run
 test: setup assets
 	$(GO) test -race -count=1 -timeout 25m ./...
+
+## bench: what Berth takes beside OpenSSH's sshd and the bare engine, on this machine; BENCH=--help lists flags
+bench: setup build
+	$(GO) build $(FLAGS) -o bin/ ./bench
+	bin/bench $(BENCH)
+
+## plot: docs/performance.svg, from the last run of all of bench
+plot:
+	$(GO) run ./bench -plot docs/performance.svg
 
 ## lint: formatting, vet, staticcheck, and the platforms that people embed on
 lint:

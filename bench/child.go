@@ -126,6 +126,41 @@ func processorTime(pid int) (time.Duration, error) {
 	return time.Duration(sum) * time.Second / ticks, nil
 }
 
+// busy is the part of all processors' time that is used, over a while, in
+// percent.
+func busy(ctx context.Context, watched time.Duration) (float64, error) {
+	look := func() (used, all int, err error) {
+		text, err := os.ReadFile("/proc/stat")
+		if err != nil {
+			return 0, 0, err
+		}
+		first, _, _ := strings.Cut(string(text), "\n")
+		for i, field := range strings.Fields(first)[1:] {
+			n, err := strconv.Atoi(field)
+			if err != nil {
+				return 0, 0, err
+			}
+			all += n
+			if i != 3 && i != 4 { // idle, iowait (proc(5))
+				used += n
+			}
+		}
+		return used, all, nil
+	}
+	used, all, err := look()
+	if err != nil {
+		return 0, err
+	}
+	if err := pause(ctx, watched); err != nil {
+		return 0, err
+	}
+	used2, all2, err := look()
+	if err != nil || all2 == all {
+		return 0, err
+	}
+	return 100 * float64(used2-used) / float64(all2-all), nil
+}
+
 // pause waits, unless ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)

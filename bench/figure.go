@@ -117,8 +117,10 @@ type Report struct {
 	// Quick runs show that everything works, and no figure.
 	Quick   bool              `json:"quick"`
 	Machine map[string]string `json:"machine"`
-	Figures []Figure          `json:"figures"`
-	Scaling []Level           `json:"scaling,omitempty"`
+	// Busy is how busy the processors were before the run, in percent.
+	Busy    float64  `json:"busy"`
+	Figures []Figure `json:"figures"`
+	Scaling []Level  `json:"scaling,omitempty"`
 	// Failed are the measurements that came to no end, with the reason.
 	Failed map[string]string `json:"failed,omitempty"`
 }

@@ -75,7 +75,7 @@ func (b *bench) createAndStart(ctx context.Context) (*contender, error) {
 			}
 			return []time.Duration{started, started + exec}, e.RemoveContainer(ctx, id)
 		},
-		settle: func(ctx context.Context) error { return b.settled(ctx, spec.Config.Labels[label+".server"], 0) },
+		settle: func(ctx context.Context) error { return b.settled(ctx, spec.Config.Labels[label+".server"]) },
 	}, nil
 }
 

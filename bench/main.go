@@ -153,6 +153,9 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Made: time.Now().UTC().Truncate(time.Second), Command: commandLine(args),
 		Quick: b.quick, Machine: machine(*program), Failed: map[string]string{},
 	}
+	if report.Busy, err = busy(ctx, b.size.watch); err == nil && report.Busy > tooBusy {
+		fmt.Fprintf(stderr, "LOUD: the machine is busy with something else (%.0f %% of its processors): ratios suffer from that, too\n", report.Busy)
+	}
 	b.measure(ctx, wanted, args, report)
 	report.Scaling = b.scaling
 	if err := b.close(ctx); err != nil {
@@ -218,6 +221,9 @@ func commandLine(args []string) string {
 	}
 	return strings.Join(words, " ")
 }
+
+// tooBusy is how busy a machine may be without a word, in percent.
+const tooBusy = 10
 
 // machine describes what the run is made with.
 func machine(program string) map[string]string {

@@ -65,8 +65,9 @@ func (s stdio) Close() error {
 }
 
 // idlePrograms are shells that print a prompt and wait for the end of their
-// input, and commands that end at once.
-type idlePrograms struct{}
+// input, and commands that end at once. There is nothing else: nobody here asks
+// for connections.
+type idlePrograms struct{ agentproto.Handler }
 
 func (idlePrograms) Session(ctx context.Context, what agentproto.Start, r *agentproto.Running) (agentproto.Exit, bool) {
 	if err := r.Started(1); err != nil {
@@ -88,16 +89,6 @@ func (idlePrograms) Session(ctx context.Context, what agentproto.Start, r *agent
 	}
 	_, _ = io.Copy(io.Discard, r.Stdin)
 	return agentproto.Exit{}, ctx.Err() == nil
-}
-
-var errNoNetwork = &agentproto.Refusal{Reason: agentproto.ReasonProhibited, Message: "there is no network"}
-
-func (idlePrograms) Dial(context.Context, agentproto.Address) (agentproto.Duplex, error) {
-	return nil, errNoNetwork
-}
-
-func (idlePrograms) Listen(context.Context, agentproto.Address) (agentproto.ServerListener, error) {
-	return nil, errNoNetwork
 }
 
 // opening is how many logins of a crowd are under way at a time.

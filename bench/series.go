@@ -86,10 +86,20 @@ func timed(name, ran string, settle func(context.Context) error, run func(contex
 	}
 }
 
+// A slow machine gets fewer rounds, so that a whole run stays below ten minutes.
+const (
+	patience  = 75 * time.Second
+	minRounds = 2
+)
+
 // alternate runs all contenders once in each round, so that whatever else goes
 // on hits all of them alike. Each round begins with another one.
 func alternate(ctx context.Context, rounds int, contenders []*contender) error {
+	begin := time.Now()
 	for round := range rounds {
+		if round >= minRounds && time.Since(begin) > patience {
+			break
+		}
 		for i := range contenders {
 			c := contenders[(round+i)%len(contenders)]
 			times, err := c.once(ctx)
@@ -114,10 +124,18 @@ func warm(ctx context.Context, contenders []*contender) error {
 	return nil
 }
 
+// rest is what everybody gets to clean up in, who goes on after the last word:
+// engines do, with a program that has ended.
+const rest = 20 * time.Millisecond
+
+// once runs a contender and lets things settle.
 func (c *contender) once(ctx context.Context) ([]time.Duration, error) {
 	times, err := c.run(ctx)
 	if err == nil && c.settle != nil {
 		err = c.settle(ctx)
+	}
+	if err == nil {
+		err = pause(ctx, rest)
 	}
 	switch {
 	case ctx.Err() != nil:

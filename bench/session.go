@@ -175,6 +175,7 @@ func (b *bench) sharedSessions(ctx context.Context) ([]Figure, error) {
 		return nil, err
 	}
 	var all []*contender
+	var client *contender
 	for _, e := range endpoints {
 		m, err := e.openMaster(ctx)
 		if err != nil {
@@ -183,7 +184,12 @@ func (b *bench) sharedSessions(ctx context.Context) ([]Figure, error) {
 		defer m.close()
 		all = append(all, timed(e.name, "ssh HOST true, over a ControlMaster connection", nil,
 			func(ctx context.Context) error { return run(m.session(ctx, "true")) }))
+		if client == nil {
+			client = timed("ssh itself", "ssh -O check HOST: the client's process, which asks nothing of a server", nil,
+				func(ctx context.Context) error { return run(m.ssh(ctx, append(m.control(), "-O", "check"))) })
+		}
 	}
+	all = append(all, client)
 	if err := warm(ctx, all); err != nil {
 		return nil, err
 	}

@@ -174,23 +174,22 @@ func (s *stage) guestServer(ctx context.Context, name string, execution map[stri
 	if err != nil {
 		return nil, err
 	}
-	e.settle = func(ctx context.Context) error { return s.settled(ctx, server, 0) }
+	e.settle = func(ctx context.Context) error { return s.settled(ctx, server) }
 	return e, nil
 }
 
-// settled waits until so many containers of a server are left, and a little
-// more: the engine cleans up after it has forgotten a container.
-func (s *stage) settled(ctx context.Context, server string, left int) error {
+// settled waits until no container of a server is left.
+func (s *stage) settled(ctx context.Context, server string) error {
 	e, err := s.engine()
 	if err != nil {
 		return err
 	}
 	for {
 		list, err := e.ListContainers(ctx, map[string]string{label + ".server": server})
-		if err != nil {
+		if err != nil || len(list) == 0 {
 			return err
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil || len(list) <= left {
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
 			return err
 		}
 	}
