@@ -1,23 +1,18 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
-	"os/exec"
 	"slices"
 	"time"
 )
 
 // crowds measures the server with many connections open, each with a shell that
 // nobody types in. So many containers would not fit on one machine: the engine
-// is the one that tests use, in a process of its own, and the guest agents are
-// real ones at the ends of its streams, with programs that do nothing.
+// is the one that tests use, in a process of its own, and at the ends of its
+// streams are agents that speak the real protocol and run no programs.
 func (b *bench) crowds(ctx context.Context) ([]Figure, error) {
 	levels, few, many, shortage, err := b.levels()
 	if err != nil {
@@ -118,6 +113,9 @@ func (b *bench) levels() (levels []int, few, many int, shortage string, err erro
 			"(ulimit -n %d lifts that); ", many, most, allowed, 2*most+others)
 		fmt.Fprintln(b.log, shortage)
 	}
+	if many <= b.size.idle {
+		return nil, 0, 0, "", errors.New(shortage + "that is too few to measure anything")
+	}
 	for _, n := range b.size.levels {
 		levels = append(levels, min(n, many))
 	}
@@ -179,86 +177,4 @@ func (c *crowd) idleCPU(ctx context.Context, watched time.Duration) (float64, er
 	}
 	after, err := processorTime(c.server.cmd.Process.Pid)
 	return 100 * float64(after-before) / float64(watched), err
-}
-
-// roleVariable makes this program play a role in another one's run.
-const roleVariable = "BERTH_BENCH_ROLE"
-
-// play plays the role of the environment, if there is one: it answers lines on
-// standard input with lines on standard output until there are no more.
-func play() bool {
-	var err error
-	switch os.Getenv(roleVariable) {
-	case "":
-		return false
-	case "engine":
-		err = playEngine(os.Stdin, os.Stdout)
-	case "clients":
-		err = playClients(os.Args[1:], os.Stdin, os.Stdout)
-	default:
-		err = errors.New("no such role")
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "bench, as %s: %v\n", os.Getenv(roleVariable), err)
-		os.Exit(exitError)
-	}
-	return true
-}
-
-// actor is this program in a role, in a process of its own.
-type actor struct {
-	child *child
-	in    io.WriteCloser
-	out   *json.Decoder
-}
-
-// actor starts one. A role that begins with a word of its own puts it into
-// first.
-func (s *stage) actor(ctx context.Context, role string, args []string, first any) (*actor, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), roleVariable+"="+role)
-	a := &actor{}
-	if a.in, err = cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	a.out = json.NewDecoder(bufio.NewReader(stdout))
-	if a.child, err = start(cmd); err != nil {
-		return nil, err
-	}
-	s.onClose(func(context.Context) error {
-		_ = a.in.Close()
-		return a.child.stop()
-	})
-	if first == nil {
-		return a, nil
-	}
-	return a, a.hear(ctx, first)
-}
-
-// ask sends a line and reads the answer.
-func (a *actor) ask(ctx context.Context, question, answer any) error {
-	if err := json.NewEncoder(a.in).Encode(question); err != nil {
-		return err
-	}
-	return a.hear(ctx, answer)
-}
-
-func (a *actor) hear(ctx context.Context, answer any) error {
-	stop := context.AfterFunc(ctx, func() { _ = a.child.stop() })
-	err := a.out.Decode(answer)
-	if !stop() {
-		return context.Cause(ctx)
-	}
-	if err != nil {
-		return errors.Join(err, a.child.lost())
-	}
-	return nil
 }

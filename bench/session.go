@@ -105,10 +105,19 @@ func (b *bench) engineExec(ctx context.Context) (*contender, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := e.CreateContainer(ctx, b.container(image))
+	// It lasts as long as its input is open, and so ends with this process.
+	spec := b.container(image)
+	spec.Config.Cmd = []string{"/bin/cat"}
+	spec.Config.OpenStdin, spec.Config.StdinOnce, spec.Config.AttachStdin = true, true, true
+	id, err := e.CreateContainer(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
+	lifeline, err := e.AttachContainer(ctx, id, false)
+	if err != nil {
+		return nil, err
+	}
+	b.onClose(func(context.Context) error { return lifeline.Close() })
 	if err := e.StartContainer(ctx, id); err != nil {
 		return nil, err
 	}

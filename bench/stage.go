@@ -106,11 +106,11 @@ func (s *stage) guest(ctx context.Context) (string, error) {
 	return image, err
 }
 
-// container is a container of the guest that does nothing for a while. It ends
-// by itself if this process is killed.
+// container is a container of the guest that does nothing for a minute, so that
+// it ends by itself if this process is killed.
 func (s *stage) container(image string) engine.ContainerSpec {
 	return engine.ContainerSpec{
-		Config: &container.Config{Image: image, Cmd: []string{"/bin/sleep", "1800"}, Labels: map[string]string{label: s.name}},
+		Config: &container.Config{Image: image, Cmd: []string{"/bin/sleep", "60"}, Labels: map[string]string{label: s.name}},
 		Host:   &container.HostConfig{AutoRemove: true},
 	}
 }
