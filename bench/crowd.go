@@ -22,18 +22,19 @@ func (b *bench) crowds(ctx context.Context) ([]Figure, error) {
 	if _, err := b.actor(ctx, "engine", nil, &host); err != nil {
 		return nil, err
 	}
-	e, server, err := b.serve(ctx, "berth", host, map[string]any{
-		"container": map[string]any{"image": fakeImage}, "imagePullPolicy": "Never",
+	e, err := b.serve(ctx, "berth", map[string]any{
+		"connection": map[string]any{"host": host},
+		"execution":  map[string]any{"container": map[string]any{"image": fakeImage}, "imagePullPolicy": "Never"},
 	})
 	if err != nil {
 		return nil, err
 	}
-	c := &crowd{server: server}
+	c := &crowd{server: e}
 	if c.clients, err = b.actor(ctx, "clients", []string{e.addr, e.user, e.keyFile, e.knownHosts}, nil); err != nil {
 		return nil, err
 	}
 	// The first logins fill caches that stay.
-	if err := alternate(ctx, max(1, b.size.probes/5), []*contender{login(e)}); err != nil {
+	if err := alternate(ctx, max(1, b.size.probes/5), []*contender{login(e.endpoint)}); err != nil {
 		return nil, err
 	}
 	if err := c.settled(ctx); err != nil {
@@ -52,10 +53,13 @@ func (b *bench) crowds(ctx context.Context) ([]Figure, error) {
 			return nil, err
 		}
 		level := Level{Connections: n, ResidentKiB: c.resident, KiBPerConnection: float64(c.resident-empty) / float64(n)}
+		if level.Goroutines, err = e.metric(ctx, "go_goroutines"); err != nil {
+			return nil, err
+		}
 		if level.IdleCPU, err = c.idleCPU(ctx, b.size.watch); err != nil {
 			return nil, err
 		}
-		probe := login(e)
+		probe := login(e.endpoint)
 		if err := alternate(ctx, b.size.probes, []*contender{probe}); err != nil {
 			return nil, err
 		}
@@ -124,7 +128,7 @@ func (b *bench) levels() (levels []int, few, many int, shortage string, err erro
 
 // crowd is many connections to one server.
 type crowd struct {
-	server   *child
+	server   *berthServer
 	clients  *actor
 	resident int // KiB, when it was last settled
 }

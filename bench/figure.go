@@ -101,6 +101,8 @@ type Level struct {
 	// KiBPerConnection is what it has more than without connections, for each
 	// of them. With few of them that is mostly chance.
 	KiBPerConnection float64 `json:"kibPerConnection"`
+	// Goroutines are all that the server has.
+	Goroutines float64 `json:"goroutines"`
 	// IdleCPU is the part of one processor that the server takes for
 	// connections on which nothing happens, in percent.
 	IdleCPU float64 `json:"idleCPU"`
@@ -165,14 +167,14 @@ func (r *Report) write(w io.Writer) {
 	}
 	t.end()
 	if len(r.Scaling) > 0 {
-		t = newTable(w, "connections", "login, median", "login, p99", "memory", "per connection", "processor when idle")
+		t = newTable(w, "connections", "login, median", "login, p99", "memory", "per connection", "goroutines", "processor when idle")
 		for _, l := range r.Scaling {
 			each := short(l.KiBPerConnection) + " KiB"
 			if l.Connections < tellingCrowd {
 				each = ""
 			}
 			t.row(fmt.Sprint(l.Connections), short(l.Login.Median)+" ms", short(l.Login.P99)+" ms",
-				fmt.Sprintf("%.0f MiB", float64(l.ResidentKiB)/1024), each, short(l.IdleCPU)+" %")
+				fmt.Sprintf("%.0f MiB", float64(l.ResidentKiB)/1024), each, fmt.Sprint(l.Goroutines), short(l.IdleCPU)+" %")
 		}
 		t.end()
 	}

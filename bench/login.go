@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -14,11 +15,16 @@ func (b *bench) logins(ctx context.Context) ([]Figure, error) {
 	if err != nil {
 		return nil, err
 	}
+	server, err := b.guestServer(ctx, "berth warm", loginPool, map[string]any{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = server.stop() }() // the run's end does it otherwise
 	bare, err := b.createAndStart(ctx)
 	if err != nil {
 		return nil, err
 	}
-	all := []*contender{bare}
+	all := []*contender{bare, login(server.endpoint)}
 	for _, e := range endpoints {
 		all = append(all, login(e))
 	}
@@ -28,13 +34,20 @@ func (b *bench) logins(ctx context.Context) ([]Figure, error) {
 	if err := alternate(ctx, b.size.logins, all); err != nil {
 		return nil, err
 	}
+	if misses, err := server.metric(ctx, "berth_pool_misses_total"); err != nil || misses > 0 {
+		return nil, errors.Join(err, fmt.Errorf("%.0f logins have found no container in the pool", misses))
+	}
 	created, executed := bare.series[0], bare.series[1]
-	cold, openssh, rest := all[1].series[0], all[2].series[0], allSeries(all[3:])
+	pooled, cold, openssh, rest := all[1].series[0], all[2].series[0], all[3].series[0], allSeries(all[4:])
 	return []Figure{
+		comparison("login_warm_vs_openssh", atMost(0.06), "ratio", ratio, append([]*series{pooled, openssh, cold}, rest...)),
 		comparison("login_cold_overhead_ms", atMost(25), "ms", difference, append([]*series{cold, created, executed}, rest...)),
 		comparison("login_cold_vs_openssh", nil, "ratio", ratio, append([]*series{cold, openssh}, rest...)),
 	}, nil
 }
+
+// loginPool is how many containers wait for a login, one after another.
+const loginPool = 2
 
 // login is a login with stock ssh.
 func login(e *endpoint) *contender {
@@ -53,7 +66,8 @@ func (b *bench) createAndStart(ctx context.Context) (*contender, error) {
 		return nil, err
 	}
 	spec := b.container(image)
-	spec.Config.Labels[label+".server"] = b.name + " bare"
+	mark := b.name + " bare"
+	spec.Config.Labels[label+".server"] = mark
 	return &contender{
 		series: []*series{
 			{name: "engine create+start", ran: "POST /containers/create and /containers/ID/start"},
@@ -75,21 +89,22 @@ func (b *bench) createAndStart(ctx context.Context) (*contender, error) {
 			}
 			return []time.Duration{started, started + exec}, e.RemoveContainer(ctx, id)
 		},
-		settle: func(ctx context.Context) error { return b.settled(ctx, spec.Config.Labels[label+".server"]) },
+		settle: func(ctx context.Context) error { return b.settled(ctx, mark, nil, 0) },
 	}, nil
 }
 
 // burst measures many logins at once.
 func (b *bench) burst(ctx context.Context) ([]Figure, error) {
-	e, err := b.berth(ctx)
+	e, err := b.guestServer(ctx, fmt.Sprintf("berth, pool of %d", b.size.burstPool), b.size.burstPool, map[string]any{})
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = e.stop() }() // the run's end does it otherwise
 	bare, err := b.createAndStart(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := warm(ctx, []*contender{bare, login(e)}); err != nil {
+	if err := warm(ctx, []*contender{bare, login(e.endpoint)}); err != nil {
 		return nil, err
 	}
 	// The engine alone, before and after, since the machine's speed changes.

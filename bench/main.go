@@ -33,7 +33,7 @@ func main() {
 // size says how much of everything is measured.
 type size struct {
 	sessions, sharedSessions, logins int // rounds
-	burst, burstReference            int
+	burst, burstPool, burstReference int
 	transfers                        int
 	transfer                         int64 // bytes
 	// levels are numbers of open connections: memory is taken at idle, and the
@@ -47,13 +47,13 @@ type size struct {
 var (
 	full = size{
 		sessions: 100, sharedSessions: 100, logins: 25,
-		burst: 100, burstReference: 8,
+		burst: 100, burstPool: 20, burstReference: 8,
 		transfers: 3, transfer: 1 << 30,
 		levels: []int{1, 10, 100, 1000, 10_000}, idle: 1000, few: 10, probes: 300, watch: 5 * time.Second,
 	}
 	quick = size{
 		sessions: 2, sharedSessions: 2, logins: 1,
-		burst: 3, burstReference: 1,
+		burst: 3, burstPool: 1, burstReference: 1,
 		transfers: 1, transfer: 16 << 20,
 		levels: []int{1, 4, 12}, idle: 4, few: 1, probes: 3, watch: 50 * time.Millisecond,
 	}
@@ -78,7 +78,7 @@ type measurement struct {
 var measurements = []measurement{
 	{[]string{"session_vs_engine_exec"}, (*bench).newSessions},
 	{[]string{"session_vs_openssh"}, (*bench).sharedSessions},
-	{[]string{"login_cold_overhead_ms", "login_cold_vs_openssh"}, (*bench).logins},
+	{[]string{"login_warm_vs_openssh", "login_cold_overhead_ms", "login_cold_vs_openssh"}, (*bench).logins},
 	{[]string{"burst_100"}, (*bench).burst},
 	{[]string{"download_vs_openssh", "upload_vs_openssh"}, (*bench).transfers},
 	{[]string{"idle_connection_kib", "login_p99_at_10000"}, (*bench).crowds},

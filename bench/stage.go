@@ -1,18 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -137,14 +131,18 @@ func (s *stage) sshd(ctx context.Context) (*endpoint, error) {
 	return s.own, err
 }
 
-// berth is the server in its default way.
+// berth is the server in its default way, which makes each container when
+// somebody has logged in.
 func (s *stage) berth(ctx context.Context) (*endpoint, error) {
 	if s.injected != nil {
 		return s.injected, nil
 	}
-	var err error
-	s.injected, err = s.guestServer(ctx, "berth", map[string]any{})
-	return s.injected, err
+	server, err := s.guestServer(ctx, "berth", 0, map[string]any{})
+	if err != nil {
+		return nil, err
+	}
+	s.injected = server.endpoint
+	return s.injected, nil
 }
 
 // berthOnExec is the server without an agent.
@@ -152,101 +150,64 @@ func (s *stage) berthOnExec(ctx context.Context) (*endpoint, error) {
 	if s.onExec != nil {
 		return s.onExec, nil
 	}
-	var err error
-	s.onExec, err = s.guestServer(ctx, "berth on exec", map[string]any{
+	server, err := s.guestServer(ctx, "berth on exec", 0, map[string]any{
 		"agent": "none", "shellCommand": []string{"/bin/sh"}, "idleCommand": []string{"/bin/sleep", "1800"},
 		// Otherwise sleep, as the first process, would not hear that it should end.
 		"host": map[string]any{"init": true},
 	})
-	return s.onExec, err
+	if err != nil {
+		return nil, err
+	}
+	s.onExec = server.endpoint
+	return s.onExec, nil
 }
 
-// guestServer starts a server whose users land in the guest.
-func (s *stage) guestServer(ctx context.Context, name string, execution map[string]any) (*endpoint, error) {
+// guestServer starts a server whose users land in the guest, with so many
+// containers that wait for them.
+func (s *stage) guestServer(ctx context.Context, name string, pool int, execution map[string]any) (*berthServer, error) {
 	image, err := s.guest(ctx)
 	if err != nil {
 		return nil, err
 	}
-	server := s.name + " " + name
-	execution["container"] = map[string]any{"image": image, "labels": map[string]string{label: s.name, label + ".server": server}}
+	mark := s.name + " " + name
+	execution["container"] = map[string]any{"image": image, "labels": map[string]string{label: s.name, label + ".server": mark}}
 	execution["imagePullPolicy"] = "Never"
-	e, _, err := s.serve(ctx, name, testguest.EngineHost(), execution)
+	docker := map[string]any{"connection": map[string]any{"host": testguest.EngineHost()}, "execution": execution}
+	if pool > 0 {
+		docker["pool"] = map[string]any{"min": pool, "max": pool}
+	}
+	server, err := s.serve(ctx, name, docker)
 	if err != nil {
 		return nil, err
 	}
-	e.settle = func(ctx context.Context) error { return s.settled(ctx, server) }
-	return e, nil
+	server.settle = func(ctx context.Context) error { return s.settled(ctx, mark, server, pool) }
+	return server, server.settle(ctx)
 }
 
-// settled waits until no container of a server is left.
-func (s *stage) settled(ctx context.Context, server string) error {
+// settled waits until all containers of a server are those that wait for a
+// login, and there are as many as there should be. The server is asked only if
+// there should be any.
+func (s *stage) settled(ctx context.Context, mark string, server *berthServer, waiting int) error {
 	e, err := s.engine()
 	if err != nil {
 		return err
 	}
 	for {
-		list, err := e.ListContainers(ctx, map[string]string{label + ".server": server})
-		if err != nil || len(list) == 0 {
+		list, err := e.ListContainers(ctx, map[string]string{label + ".server": mark})
+		if err != nil {
 			return err
+		}
+		ready := 0.0
+		if waiting > 0 {
+			if ready, err = server.metric(ctx, "berth_pool_ready"); err != nil {
+				return err
+			}
+		}
+		if len(list) == waiting && int(ready) == waiting {
+			return nil
 		}
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
 			return err
 		}
 	}
-}
-
-// serve starts the built server with an engine and settings for its execution.
-func (s *stage) serve(ctx context.Context, name, engineHost string, execution map[string]any) (*endpoint, *child, error) {
-	directory, err := s.directory()
-	if err != nil {
-		return nil, nil, err
-	}
-	config, err := json.Marshal(map[string]any{
-		"ssh":    map[string]any{"maxConnections": -1},
-		"docker": map[string]any{"connection": map[string]any{"host": engineHost}, "execution": execution},
-		"log":    map[string]any{"level": "warn"}, // as little as sshd's
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	file := filepath.Join(directory, "berth.yaml") // JSON is YAML
-	if err := os.WriteFile(file, config, 0o600); err != nil {
-		return nil, nil, err
-	}
-	state := filepath.Join(directory, "state")
-	cmd := exec.Command(s.program, "serve", "--config", file, "--listen", "127.0.0.1:0", "--state-dir", state)
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, nil, err
-	}
-	server, err := start(cmd)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w (make build makes it)", err)
-	}
-	s.onClose(func(context.Context) error { return server.stop() })
-	stop := context.AfterFunc(ctx, func() { _ = server.stop() })
-	ready, err := bufio.NewReader(stdout).ReadString('\n')
-	if !stop() {
-		return nil, nil, context.Cause(ctx)
-	}
-	words := strings.Fields(ready)
-	port, key, known := option(words, "-p"), option(words, "-i"), option(words, "UserKnownHostsFile=")
-	if err != nil || port == "" || key == "" || known == "" {
-		return nil, nil, errors.Join(fmt.Errorf("no ready line of %s, but %q", name, ready), server.stop(), errors.New(server.said.String()))
-	}
-	e, err := newEndpoint(name, "127.0.0.1:"+port, "berth", key, known)
-	return e, server, err
-}
-
-// option finds what follows a word, as the next one or in the same, in the line
-// that a server prints.
-func option(words []string, name string) string {
-	for i, w := range words {
-		if rest, ok := strings.CutPrefix(w, name); ok && rest != "" {
-			return rest
-		} else if ok && i+1 < len(words) {
-			return words[i+1]
-		}
-	}
-	return ""
 }
