@@ -52,8 +52,15 @@ func buildStatic(ctx context.Context, pkg string) ([]byte, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+	// The same program for tests of other modules of the work tree: theirs may
+	// have other versions of what it is built from.
+	module, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", modulePath).Output()
+	if err != nil {
+		return nil, fmt.Errorf("find the module %s: %w", modulePath, err)
+	}
 	path := filepath.Join(dir, "program")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", path, modulePath+"/"+pkg)
+	cmd.Dir = strings.TrimSpace(string(module))
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+runtime.GOARCH, "GOFLAGS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build %s: %w\n%s", pkg, err, out)
