@@ -11,23 +11,29 @@ import (
 )
 
 // ExecutionMode says when a container is made.
-type ExecutionMode = docker.ExecutionMode
+type ExecutionMode string
 
 // The modes.
 const (
-	ExecutionModeConnection = docker.ExecutionModeConnection
-	ExecutionModeSession    = docker.ExecutionModeSession
+	ExecutionModeConnection = ExecutionMode(docker.ExecutionModeConnection)
+	ExecutionModeSession    = ExecutionMode(docker.ExecutionModeSession)
 )
 
+// Validate refuses a mode that does not exist.
+func (m ExecutionMode) Validate() error { return docker.ExecutionMode(m).Validate() }
+
 // ImagePullPolicy says when an image is pulled.
-type ImagePullPolicy = docker.ImagePullPolicy
+type ImagePullPolicy string
 
 // The policies.
 const (
-	ImagePullPolicyAlways       = docker.ImagePullPolicyAlways
-	ImagePullPolicyIfNotPresent = docker.ImagePullPolicyIfNotPresent
-	ImagePullPolicyNever        = docker.ImagePullPolicyNever
+	ImagePullPolicyAlways       = ImagePullPolicy(docker.ImagePullPolicyAlways)
+	ImagePullPolicyIfNotPresent = ImagePullPolicy(docker.ImagePullPolicyIfNotPresent)
+	ImagePullPolicyNever        = ImagePullPolicy(docker.ImagePullPolicyNever)
 )
+
+// Validate refuses a policy that does not exist.
+func (p ImagePullPolicy) Validate() error { return docker.ImagePullPolicy(p).Validate() }
 
 // Config is the configuration of the Docker backend.
 type Config struct {

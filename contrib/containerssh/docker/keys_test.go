@@ -1,0 +1,126 @@
+package docker_test
+
+import (
+	"go/types"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	original "github.com/containerssh/docker/v2"
+	"github.com/containerssh/structutils"
+	"github.com/google/go-cmp/cmp"
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/berth-ssh/berth/contrib/containerssh/docker"
+	berth "github.com/berth-ssh/berth/docker"
+)
+
+// structures are the original's configuration structures with ours.
+var structures = []struct{ original, dropIn, berth any }{
+	{original.Config{}, docker.Config{}, berth.Config{}},
+	{original.ConnectionConfig{}, docker.ConnectionConfig{}, berth.ConnectionConfig{}},
+	{original.DockerRunConfig{}, docker.DockerRunConfig{}, berth.DockerRunConfig{}},
+	{original.DockerRunContainerConfig{}, docker.DockerRunContainerConfig{}, berth.DockerRunContainerConfig{}},
+	{original.ExecutionConfig{}, docker.ExecutionConfig{}, berth.ExecutionConfig{}},
+	{original.LaunchConfig{}, docker.LaunchConfig{}, berth.LaunchConfig{}},
+	{original.TimeoutConfig{}, docker.TimeoutConfig{}, berth.TimeoutConfig{}},
+}
+
+// added are the keys that the original does not have.
+var added = map[string][]string{"ExecutionConfig": {"agent"}}
+
+// Every configuration structure of the original has its keys in ours, in JSON
+// and in YAML, for fields of the same name and type.
+func TestKeys(t *testing.T) {
+	var names []string
+	scope := load(t, nil, originalPath)[originalPath].Types.Scope()
+	for _, name := range scope.Names() {
+		if o, ok := scope.Lookup(name).(*types.TypeName); ok && o.Exported() {
+			if _, ok := o.Type().Underlying().(*types.Struct); ok {
+				names = append(names, name)
+			}
+		}
+	}
+	var compared []string
+	for _, s := range structures {
+		theirs := reflect.TypeOf(s.original)
+		compared = append(compared, theirs.Name())
+		for _, ours := range []reflect.Type{reflect.TypeOf(s.dropIn), reflect.TypeOf(s.berth)} {
+			if ours.Name() != theirs.Name() {
+				t.Errorf("%s is compared with %s", theirs, ours)
+			}
+			want, got := keys(theirs), keys(ours)
+			for _, key := range added[theirs.Name()] {
+				delete(got, key)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s differs from the original's (-):\n%s", ours, diff)
+			}
+		}
+	}
+	if !slices.Equal(compared, names) {
+		t.Errorf("compared %v, but the original has %v", compared, names)
+	}
+}
+
+// keys describes the fields of a structure by their keys in YAML.
+func keys(t reflect.Type) map[string]string {
+	result := map[string]string{}
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if !f.IsExported() {
+			continue
+		}
+		yaml, yamlOptions, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		json, jsonOptions, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if strings.Contains(yamlOptions, "inline") != strings.Contains(jsonOptions, "inline") {
+			yaml += " inline in one notation only"
+		}
+		if strings.Contains(yamlOptions, "inline") {
+			yaml = "inline " + f.Name
+		}
+		// The names of packages, of which there are several, are left out.
+		kind := f.Type.String()
+		if at := strings.LastIndexByte(kind, '.'); at >= 0 && !strings.HasPrefix(kind, "map") {
+			kind = kind[at+1:]
+		}
+		result[yaml] = f.Name + " " + kind + " json:" + json
+	}
+	return result
+}
+
+// What is not set has the default of the original.
+func TestDefaults(t *testing.T) {
+	var theirs original.Config
+	structutils.Defaults(&theirs)
+	var dropIn docker.Config
+	structutils.Defaults(&dropIn)
+	if diff := cmp.Diff(tree(t, theirs), tree(t, dropIn)); diff != "" {
+		t.Errorf("the drop-in differs from the original (-):\n%s", diff)
+	}
+	// Berth has an image of its own, and an agent of its own, for which nothing
+	// of the image is needed. With the original's image and agent:
+	var ours berth.Config
+	ours.Execution.Launch.ContainerConfig = &container.Config{Image: theirs.Execution.Launch.ContainerConfig.Image}
+	ours.Execution.Agent = berth.AgentImage
+	ours = ours.WithDefaults()
+	got := tree(t, ours)
+	delete(got["execution"].(map[string]any), "agent")
+	if diff := cmp.Diff(tree(t, theirs), got); diff != "" {
+		t.Errorf("Berth differs from the original (-):\n%s", diff)
+	}
+
+	var theirRun original.DockerRunConfig
+	structutils.Defaults(&theirRun)
+	var dropInRun docker.DockerRunConfig
+	structutils.Defaults(&dropInRun)
+	if diff := cmp.Diff(tree(t, theirRun), tree(t, dropInRun)); diff != "" {
+		t.Errorf("the drop-in's dockerrun differs from the original (-):\n%s", diff)
+	}
+	var ourRun berth.DockerRunConfig
+	ourRun.Config.ContainerConfig = &container.Config{Image: theirRun.Config.ContainerConfig.Image}
+	if diff := cmp.Diff(tree(t, theirRun), tree(t, ourRun.WithDefaults())); diff != "" {
+		t.Errorf("Berth's dockerrun differs from the original (-):\n%s", diff)
+	}
+}
