@@ -3,6 +3,7 @@ package docker_test
 import (
 	"encoding/json"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +15,7 @@ import (
 func tree(t *testing.T, v any) map[string]any {
 	t.Helper()
 	result := map[string]any{}
-	addFields(t, result, reflect.ValueOf(v))
+	addFields(t, result, reflect.Indirect(reflect.ValueOf(v)))
 	return result
 }
 
@@ -57,12 +58,23 @@ func plain(t *testing.T, v reflect.Value) any {
 	return pruned(value)
 }
 
-// pruned leaves out of maps what is not set.
+// named are the sections of the engine whose keys are names, with values that
+// may be empty.
+var named = []string{"EndpointsConfig", "ExposedPorts", "Volumes"}
+
+// pruned leaves out of sections what is not set.
 func pruned(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
-		for key := range v {
-			if v[key] = pruned(v[key]); empty(v[key]) {
+		for key, inner := range v {
+			if names, ok := inner.(map[string]any); ok && slices.Contains(named, key) {
+				for name := range names {
+					names[name] = pruned(names[name])
+				}
+			} else {
+				v[key] = pruned(inner)
+			}
+			if empty(v[key]) {
 				delete(v, key)
 			}
 		}
