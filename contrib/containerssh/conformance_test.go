@@ -29,17 +29,17 @@ func TestConformance(t *testing.T) {
 	// stays, and dies of the signal; bash goes.
 	bash := link(t, "usr/bin/sh", "bash")
 	backends := map[string]original.ConformanceTestBackendFactory{
-		"dockerrun": dockerRun(inRegistry(t, guest, bash)),
+		"dockerrun": dockerRunBackend(inRegistry(t, guest, bash)),
 	}
 	for _, mode := range []docker.ExecutionMode{docker.ExecutionModeConnection, docker.ExecutionModeSession} {
 		for _, agent := range berth.AgentMode("").Values() {
-			backends[string(mode)+"-"+agent] = backend(guest, mode, berth.AgentMode(agent))
+			backends[string(mode)+"-"+agent] = dockerBackend(guest, mode, berth.AgentMode(agent))
 		}
 	}
 	original.RunConformanceTests(t, backends)
 }
 
-func backend(guest string, mode docker.ExecutionMode, agent berth.AgentMode) original.ConformanceTestBackendFactory {
+func dockerBackend(guest string, mode docker.ExecutionMode, agent berth.AgentMode) original.ConformanceTestBackendFactory {
 	var c docker.Config
 	c.Connection.Host = testguest.EngineHost()
 	c.Execution.Launch.ContainerConfig = &container.Config{Image: guest, Labels: map[string]string{testguest.Label: "1"}}
@@ -52,7 +52,7 @@ func backend(guest string, mode docker.ExecutionMode, agent berth.AgentMode) ori
 	}
 }
 
-func dockerRun(guest string) original.ConformanceTestBackendFactory {
+func dockerRunBackend(guest string) original.ConformanceTestBackendFactory {
 	var c docker.DockerRunConfig
 	c.Host = testguest.EngineHost()
 	c.Config.ContainerConfig = &container.Config{Image: guest, Labels: map[string]string{testguest.Label: "1"}}

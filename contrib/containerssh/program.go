@@ -14,7 +14,7 @@ const (
 	// original's server answers the client's request when the method has
 	// returned, and tells nobody; clients take an end that overtakes the answer
 	// for a refusal.
-	answerTime = 25 * time.Millisecond
+	answerTime = 50 * time.Millisecond
 
 	// startTime bounds the wait for a program that neither reads nor writes.
 	startTime = time.Minute
