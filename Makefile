@@ -6,6 +6,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 ARCHES  := amd64 arm64
 ASSETS  := internal/guestimage/assets
 FLAGS   := -trimpath -buildvcs=false
+CONTRIB := contrib/containerssh
 
 .PHONY: run test bench plot lint build assets docs setup clean
 
@@ -37,6 +38,7 @@ setup:
 ## test: all tests, on a real engine, each time anew: they run programs that are built while they run
 test: setup assets
 	$(GO) test -race -count=1 -timeout 25m ./...
+	cd $(CONTRIB) && $(GO) test -race -count=1 -timeout 10m ./...
 
 ## bench: what Berth takes beside OpenSSH's sshd and the bare engine, on this machine; BENCH=--help lists flags
 bench: setup build
@@ -54,6 +56,8 @@ lint:
 	$(GO) tool staticcheck ./...
 	GOOS=darwin GOARCH=arm64 $(GO) build ./...
 	GOOS=windows GOARCH=amd64 $(GO) build ./...
+	cd $(CONTRIB) && $(GO) vet ./... && $$($(GO) -C ../.. tool -n staticcheck) ./...
+	cd $(CONTRIB) && GOOS=darwin GOARCH=arm64 $(GO) build ./... && GOOS=windows GOARCH=amd64 $(GO) build ./...
 
 ## docs: docs/configuration.md, from the comments of the configuration
 docs:

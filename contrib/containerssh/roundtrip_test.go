@@ -23,6 +23,7 @@ import (
 // Berth's own suite, on a handler that has become one of the original's and one
 // of ours again: nothing is lost on the way.
 func TestThereAndBack(t *testing.T) {
+	t.Parallel()
 	engine, err := client.NewClientWithOpts(client.WithHost(testguest.EngineHost()), client.WithAPIVersionNegotiation())
 	if err != nil {
 		t.Fatal(err)
