@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/exp/apidiff"
@@ -21,26 +22,33 @@ const (
 	berthPath    = "github.com/berth-ssh/berth/docker"
 )
 
-// load type-checks packages together, so that they share what they import.
-// overlay replaces files by their paths.
-func load(t *testing.T, overlay map[string][]byte, paths ...string) map[string]*packages.Package {
-	t.Helper()
-	list, err := packages.Load(&packages.Config{
-		Context: t.Context(),
-		Overlay: overlay,
-		Mode:    packages.NeedName | packages.NeedFiles | packages.NeedTypes | packages.NeedImports | packages.NeedDeps | packages.NeedSyntax | packages.NeedTypesInfo,
-	}, paths...)
+// load loads the original, the drop-in and Berth's own package together, so that
+// they share what they import. overlay replaces files by their paths.
+func load(overlay map[string][]byte) (map[string]*packages.Package, error) {
+	list, err := packages.Load(&packages.Config{Mode: packages.LoadTypes, Overlay: overlay}, originalPath, dropInPath, berthPath)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	byPath := map[string]*packages.Package{}
 	for _, p := range list {
 		for _, err := range p.Errors {
-			t.Fatal(err)
+			return nil, err
 		}
 		byPath[p.PkgPath] = p
 	}
-	return byPath
+	return byPath, nil
+}
+
+// asTheyAre are the packages without changes.
+var asTheyAre = sync.OnceValues(func() (map[string]*packages.Package, error) { return load(nil) })
+
+func loaded(t *testing.T) map[string]*packages.Package {
+	t.Helper()
+	p, err := asTheyAre()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // broken lists what a program would miss that imports one package in the place
@@ -59,7 +67,7 @@ func broken(from, to *packages.Package) []string {
 // The drop-in has every name of the original, with the same type, and every
 // constant with the same value.
 func TestOneImportLine(t *testing.T) {
-	p := load(t, nil, originalPath, dropInPath)
+	p := loaded(t)
 	for _, missed := range broken(p[originalPath], p[dropInPath]) {
 		t.Error(missed)
 	}
@@ -91,7 +99,10 @@ func TestOneImportLineFindsChanges(t *testing.T) {
 			t.Fatalf("%s has no %q", c.file, c.old)
 		}
 	}
-	p := load(t, overlay, originalPath, dropInPath)
+	p, err := load(overlay)
+	if err != nil {
+		t.Fatal(err)
+	}
 	missed := broken(p[originalPath], p[dropInPath])
 	for _, c := range changes {
 		if !slices.ContainsFunc(missed, func(s string) bool { return strings.Contains(s, c.finding) }) {
@@ -103,7 +114,7 @@ func TestOneImportLineFindsChanges(t *testing.T) {
 // Berth's own package has every constant of the original, with its value: log
 // filters and configuration files depend on them.
 func TestConstants(t *testing.T) {
-	p := load(t, nil, originalPath, berthPath)
+	p := loaded(t)
 	theirs := constants(p[originalPath])
 	if len(theirs) < 50 {
 		t.Fatalf("only %d constants were found in the original: %v", len(theirs), theirs)

@@ -219,7 +219,7 @@ func TestFiles(t *testing.T) {
 
 // The files that the original's own tests read.
 func TestOriginalFiles(t *testing.T) {
-	dir := filepath.Dir(load(t, nil, originalPath)[originalPath].GoFiles[0])
+	dir := filepath.Dir(loaded(t)[originalPath].GoFiles[0])
 	for notation, name := range map[string]string{"JSON": "config-0.3.json", "YAML": "config-0.3.yaml"} {
 		text, err := os.ReadFile(filepath.Join(dir, "testdata", name))
 		if err != nil {

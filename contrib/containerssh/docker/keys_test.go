@@ -31,7 +31,7 @@ var structures = []struct{ original, dropIn, berth any }{
 // and in YAML, for fields of the same name and type. Ours may have more.
 func TestKeys(t *testing.T) {
 	var names []string
-	scope := load(t, nil, originalPath)[originalPath].Types.Scope()
+	scope := loaded(t)[originalPath].Types.Scope()
 	for _, name := range scope.Names() {
 		if o, ok := scope.Lookup(name).(*types.TypeName); ok && o.Exported() {
 			if _, ok := o.Type().Underlying().(*types.Struct); ok {
