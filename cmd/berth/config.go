@@ -12,16 +12,16 @@ import (
 func configCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "config",
-		Short: "Check, show, or describe the configuration file",
+		Short: "Check, show, describe, or import the configuration file",
 		Example: `  berth config check berth.yaml
   berth config show --config berth.yaml
   berth config schema > berth.schema.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usageError{fmt.Errorf("%s wants one of: check, schema, show", cmd.CommandPath())}
+			return usageError{fmt.Errorf("%s wants one of: check, import, schema, show", cmd.CommandPath())}
 		},
 	}
-	c.AddCommand(checkCommand(), showCommand(), schemaCommand())
+	c.AddCommand(checkCommand(), showCommand(), schemaCommand(), importCommand())
 	return c
 }
 
@@ -95,6 +95,34 @@ with a YAML language server completes and explains keys when the file begins wit
 				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", text)
+			return err
+		},
+	}
+}
+
+func importCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "import FILE",
+		Short: "Print a file of ContainerSSH as one of Berth's",
+		Long: `Import reads a configuration file of ContainerSSH (0.3 to 0.5, YAML or JSON)
+and prints one that does the same. On standard error it names each setting that
+has no counterpart, with its line. It reaches no engine.`,
+		Example: `  berth config import /etc/containerssh/config.yaml > berth.yaml
+  berth config check berth.yaml`,
+		Args: oneFile,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, lost, err := config.Import(args[0])
+			if err != nil {
+				return err
+			}
+			text, err := c.YAML()
+			if err != nil {
+				return err
+			}
+			for _, p := range lost {
+				fmt.Fprintln(cmd.ErrOrStderr(), p)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "# Made by \"berth config import %s\".\n%s", args[0], text)
 			return err
 		},
 	}
