@@ -8,7 +8,7 @@ ASSETS  := internal/guestimage/assets
 FLAGS   := -trimpath -buildvcs=false
 CONTRIB := contrib/containerssh
 
-.PHONY: run test bench plot lint build assets docs setup clean
+.PHONY: run test bench plot lint build assets docs setup tidy clean
 
 ## run: build, and start the quick start
 run: build
@@ -62,6 +62,11 @@ lint:
 ## docs: docs/configuration.md, from the comments of the configuration
 docs:
 	$(GO) generate ./config
+
+## tidy: go.mod of both modules; what the second one says of a missing docker is harmless
+tidy:
+	$(GO) mod tidy
+	cd $(CONTRIB) && $(GO) mod tidy -e
 
 clean:
 	rm -rf bin $(ASSETS)/*.gz

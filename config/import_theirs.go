@@ -26,13 +26,14 @@ var (
 // theirFile is the part of ContainerSSH's configuration files that has
 // counterparts.
 type theirFile struct {
-	Listen    string                 `yaml:"listen"` // the older place
-	SSH       theirSSH               `yaml:"ssh"`
-	Log       theirLog               `yaml:"log"`
-	Metrics   theirMetrics           `yaml:"metrics"`
-	Security  theirSecurity          `yaml:"security"`
-	Backend   string                 `yaml:"backend"`
-	Docker    docker.Config          `yaml:"docker"`
+	Listen   string        `yaml:"listen"` // the older place
+	SSH      theirSSH      `yaml:"ssh"`
+	Log      theirLog      `yaml:"log"`
+	Metrics  theirMetrics  `yaml:"metrics"`
+	Security theirSecurity `yaml:"security"`
+	Backend  string        `yaml:"backend"`
+	Docker   docker.Config `yaml:"docker"`
+	//lint:ignore SA1019 to read what is deprecated is the purpose
 	DockerRun docker.DockerRunConfig `yaml:"dockerrun"`
 }
 

@@ -1,5 +1,5 @@
-// Tidied with `go mod tidy -e`: tests of github.com/containerssh/docker/v2 import
-// a module that is not there.
+// Kept by `make tidy`. That needs `go mod tidy -e`, since tests of
+// github.com/containerssh/docker/v2 import a module that is not there.
 module github.com/berth-ssh/berth/contrib/containerssh
 
 go 1.26.0
