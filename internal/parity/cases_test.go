@@ -74,9 +74,6 @@ var cases = []struct {
 	{"output of a program that ends at once", func(c *client) outcome {
 		return c.run("head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2; exit 9")
 	}, nil},
-	{"output that nobody reads any more", func(c *client) outcome {
-		return c.do(call{command: []string{"yes; echo $? >&2"}, stdout: &refusing{after: 100_000}})
-	}, nil},
 	{"program that closes its output", func(c *client) outcome {
 		return c.run("echo before; exec >&- 2>&-; sleep 1; exit 5")
 	}, nil},

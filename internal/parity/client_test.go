@@ -265,13 +265,3 @@ func pattern(n int) []byte {
 
 // lines joins commands to one script.
 func lines(l ...string) string { return strings.Join(l, "\n") + "\n" }
-
-// refusing is an output that is closed after some bytes.
-type refusing struct{ after int }
-
-func (r *refusing) Write(b []byte) (int, error) {
-	if r.after -= len(b); r.after < 0 {
-		return 0, io.ErrClosedPipe
-	}
-	return len(b), nil
-}
