@@ -119,9 +119,7 @@ func TestLoginFailures(t *testing.T) {
 				!strings.Contains(said, c.words) || strings.Count(said, "\n") != 1 {
 				t.Errorf("exit code %d, stdout %q, stderr %q; want %d and a line with %q", got, stdout.String(), said, c.exit, c.words)
 			}
-			if log := s.Log(); !strings.Contains(log, c.code) {
-				t.Errorf("the log does not say %s", c.code)
-			}
+			waitFor(t, c.code+" in the log", func() bool { return strings.Contains(s.Log(), c.code) })
 			waitFor(t, "no container", func() bool { return len(containers(t, mark)) == 0 })
 		})
 	}

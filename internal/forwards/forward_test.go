@@ -301,9 +301,7 @@ func TestWithoutAgent(t *testing.T) {
 	if _, err := m.tryForward("-R", "0:"+m.path("t")); err == nil {
 		t.Error("-R was accepted")
 	}
-	if !strings.Contains(server.Log(), "execution.agent: inject") {
-		t.Error("the log does not say what to do")
-	}
+	waitFor(t, "what to do in the log", func() bool { return strings.Contains(server.Log(), "execution.agent: inject") })
 }
 
 // In session mode forwards belong to the container of the session, also one
