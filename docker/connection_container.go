@@ -56,9 +56,12 @@ func (c *connectionContainer) Start(ctx context.Context, program backend.Program
 		c: c, id: id, stream: stream, terminal: program.Terminal,
 		first:  newFirstOutput(streams.Stdout, spec.TTY, agent),
 		output: make(chan error, 1),
+		sized:  make(chan struct{}),
 	}
 	if spec.TTY && !c.p.consoleSizeAtStart(ctx) {
 		c.p.removals.Go(func() { e.firstSize(context.WithoutCancel(ctx)) })
+	} else {
+		close(e.sized)
 	}
 	go func() {
 		if agent {
@@ -132,6 +135,9 @@ type execution struct {
 	first    *firstOutput
 	output   chan error  // capacity 1: how the copying of output ended
 	ended    atomic.Bool // Wait has seen the program's end
+	// sized is closed when the first size has been set: no other must come
+	// before it.
+	sized chan struct{}
 
 	mu   sync.Mutex // for memory only
 	sent []string   // signals that have been delivered
@@ -141,15 +147,25 @@ var _ backend.Execution = (*execution)(nil)
 
 // firstSize sets the terminal's size as soon as the engine is ready for it.
 func (e *execution) firstSize(ctx context.Context) {
+	defer close(e.sized)
 	ctx, cancel := context.WithTimeout(ctx, e.c.p.config.Timeouts.Window)
 	defer cancel()
-	if err := e.Resize(ctx, e.terminal.Size); err != nil && !e.ended.Load() {
+	if err := e.resize(ctx, e.terminal.Size); err != nil && !e.ended.Load() {
 		e.c.log.Debug("the terminal keeps the engine's size", "error", err, "code", EFailedResize)
 	}
 }
 
 // Resize changes the terminal's size.
 func (e *execution) Resize(ctx context.Context, size backend.Size) error {
+	select {
+	case <-e.sized:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return e.resize(ctx, size)
+}
+
+func (e *execution) resize(ctx context.Context, size backend.Size) error {
 	size = sizeOf(size)
 	return e.c.p.do(ctx, stepResize, func(ctx context.Context) error {
 		return e.c.p.engine.ResizeExec(ctx, e.id, size.Columns, size.Rows)

@@ -312,3 +312,59 @@ func TestCounters(t *testing.T) {
 		t.Errorf("%d requests and %d failures, want several and one", requests.n.Load(), failures.n.Load())
 	}
 }
+
+// Hazard 8: the first size of a terminal, which an engine takes only after the
+// start, comes before all others, however long it takes.
+func TestFirstSizeComesFirst(t *testing.T) {
+	sizes := make(chan string, 16)
+	e := fakeengine.New(t, fakeengine.Options{
+		APIVersion: "1.41",
+		Images:     map[string]fakeengine.Image{"guest": {}},
+		Programs: map[string]fakeengine.Program{
+			"idle": func(p *fakeengine.Process) int { <-p.Done; return 0 },
+			"shell": func(p *fakeengine.Process) int {
+				for range 2 {
+					select {
+					case <-p.Resized:
+						columns, rows := p.Size()
+						sizes <- fmt.Sprint(columns, "x", rows)
+					case <-p.Done:
+					}
+				}
+				return 0
+			},
+		},
+	})
+	e.Order(fakeengine.Fault{Route: "POST /exec/{id}/resize", Nth: 1, Delay: 300 * time.Millisecond})
+	handler, err := docker.New(net.TCPAddr{}, t.Name(), fakeConfig(e, docker.ExecutionModeConnection), testLogger(t), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer handler.OnDisconnect()
+	ssh, err := handler.OnHandshakeSuccess("tester")
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := ssh.OnSessionChannel(0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.OnClose()
+	if err := session.OnPtyRequest(1, "xterm", 80, 24, 0, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	exit := make(chan sshserver.ExitStatus, 1)
+	in, keep := io.Pipe()
+	defer keep.Close()
+	if err := session.OnShell(2, in, io.Discard, io.Discard, func(s sshserver.ExitStatus) { exit <- s }); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the first size under way", func() bool { return e.Count("POST /exec/{id}/resize") == 1 })
+	if err := session.OnWindow(3, 132, 43, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	<-exit
+	if first, second := <-sizes, <-sizes; first != "80x24" || second != "132x43" {
+		t.Errorf("sizes %s and %s, want 80x24 and then 132x43", first, second)
+	}
+}

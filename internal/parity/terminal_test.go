@@ -187,7 +187,7 @@ func (t *terminal) shot(name string, texts ...string) {
 	t.c.t.Helper()
 	t.wait(texts...)
 	reference, known := t.c.reference.get(name)
-	patience := time.Now().Add(5 * time.Second)
+	patience := time.Now().Add(caseTimeout / 3)
 	last, same := "", 0
 	for {
 		screen := t.screen()
