@@ -21,9 +21,14 @@ var impossible = map[string]string{
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	skip := flag.Lookup("test.skip").Value.String()
 	for name := range impossible {
-		set("test.skip", name)
+		if skip != "" {
+			skip += "|"
+		}
+		skip += name
 	}
+	set("test.skip", skip)
 	// The suite sleeps most of the time.
 	set("test.parallel", "12")
 	if err := freePorts(64); err != nil {

@@ -76,8 +76,6 @@ type ExecutionConfig struct {
 	// Agent is not one of the original's. Without it programs run as they did
 	// there: in the guest agent that the image carries at AgentPath.
 	Agent docker.AgentMode `json:"agent,omitempty" yaml:"agent,omitempty"`
-
-	_ struct{} // literals name their fields, as those of the original's have to
 }
 
 // LaunchConfig describes the container with the Engine API's own structures.
