@@ -31,7 +31,10 @@ type SSH struct {
 	// none.
 	Banner string `json:"banner,omitempty" yaml:"banner,omitempty"`
 	// ServerVersion is the identification string that the server sends first,
-	// "SSH-2.0-" and a name without spaces. Default: SSH-2.0-Berth.
+	// "SSH-2.0-" and a name without spaces. OpenSSH's client tells only servers
+	// whose names begin with OpenSSH that nobody reads a program's output any
+	// more, as in "ssh HOST yes | head -1", which otherwise goes on: with
+	// SSH-2.0-OpenSSH_Berth it ends. Default: SSH-2.0-Berth.
 	ServerVersion string `json:"serverVersion,omitempty" yaml:"serverVersion,omitempty"`
 	// MaxAuthTries is how many attempts to log in may fail before the
 	// connection is cut. Each key that is refused counts. Negative means no
