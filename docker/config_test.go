@@ -330,6 +330,7 @@ func TestWithDefaults(t *testing.T) {
 			ContainerStart: time.Minute, ContainerStop: time.Minute, CommandStart: time.Minute,
 			Signal: time.Minute, Window: time.Minute, HTTP: 15 * time.Second,
 		},
+		Pool: PoolConfig{MaxAge: time.Hour, RefillRate: 10},
 	}
 	if got.Connection.Host == defaultHost("windows") {
 		want.Connection.Host = defaultHost("windows")

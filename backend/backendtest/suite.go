@@ -85,16 +85,23 @@ func Run(t *testing.T, target Target) {
 	}
 }
 
-// noneLeft checks that a connection's containers are gone. OnDisconnect has
-// returned, so nothing needs to be waited for.
+// noneLeft checks that a connection's containers are gone: OnDisconnect has
+// returned, so the engine has said so. Its list may be a moment behind its own
+// word.
 func noneLeft(t *testing.T, target Target, id string) {
 	t.Helper()
-	left, err := target.Containers(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(left) > 0 {
-		t.Errorf("containers are left: %v", left)
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		left, err := target.Containers(t.Context(), id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(left) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("containers are left: %v", left)
+			return
+		}
 	}
 }
 
