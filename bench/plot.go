@@ -29,7 +29,7 @@ func draw(from, to string) error {
 // The plot is two charts side by side; lengths are in pixels.
 const (
 	chartWidth, chartHeight = 400, 260
-	left, right             = 52, 16
+	left, right             = 52, 28
 	top, bottom             = 40, 44
 )
 
