@@ -200,12 +200,8 @@ func (e *Engine) attachContainer(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	p := c.process
 	e.mu.Unlock()
-	s, err := e.hijack(w, c.tty)
-	if err != nil {
-		return
-	}
-	if !p.output.attach(s) {
-		s.end()
+	s := p.output.attach(func() (*streamConn, error) { return e.hijack(w, c.tty) })
+	if s == nil {
 		return
 	}
 	if c.openStdin {

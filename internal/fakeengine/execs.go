@@ -94,11 +94,8 @@ func (e *Engine) startExec(w http.ResponseWriter, r *http.Request) {
 	}
 	defer e.programs.Done()
 
-	s, err := e.hijack(w, x.request.Tty)
-	if err == nil {
-		if !p.output.attach(s) {
-			s.end()
-		}
+	s := p.output.attach(func() (*streamConn, error) { return e.hijack(w, x.request.Tty) })
+	if s != nil {
 		if x.request.AttachStdin {
 			e.programs.Add(1)
 			go func() {

@@ -107,21 +107,30 @@ func (p *Process) run(program Program) int {
 
 // output carries a program's output to whoever is attached.
 type output struct {
-	mu    sync.Mutex // for memory only
+	mu    sync.Mutex // for memory, and for the answer that begins a connection
 	conns []*streamConn
 	done  bool
 }
 
 var errKilled = errors.New("the process was killed")
 
-func (o *output) attach(s *streamConn) bool {
+// attach makes a connection one of those that get the output; nil if there is no
+// connection, or the output has ended.
+func (o *output) attach(hijack func() (*streamConn, error)) *streamConn {
+	// With the lock, so that nothing is missed that is written after the answer:
+	// engines attach before they answer.
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	s, err := hijack()
+	if err != nil {
+		return nil
+	}
 	if o.done {
-		return false
+		s.end()
+		return nil
 	}
 	o.conns = append(o.conns, s)
-	return true
+	return s
 }
 
 func (o *output) write(kind byte, b []byte) (int, error) {

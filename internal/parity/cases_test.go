@@ -103,10 +103,7 @@ var cases = []struct {
 	// an engine before API 1.42 takes the terminal's size, where there is no
 	// agent to wait for it.
 	{"size of the terminal", func(c *client) outcome {
-		command := "stty size"
-		if strings.HasPrefix(c.name, "none/") {
-			command = `while [ "$(stty size)" = "0 0" ]; do sleep 0.01; done; stty size`
-		}
+		command := c.whenSized() + "stty size"
 		var all outcome
 		for _, size := range [][2]int{{80, 24}, {132, 43}, {250, 60}} {
 			term := c.openSized(size[0], size[1], []string{"-t"}, command)
@@ -158,7 +155,7 @@ var cases = []struct {
 		return term.end()
 	}, nil},
 	{"full-screen program, resized", func(c *client) outcome {
-		term := c.open([]string{"-t"}, "seq 500 > /tmp/numbers; exec less /tmp/numbers")
+		term := c.open([]string{"-t"}, c.whenSized()+"seq 500 > /tmp/numbers; exec less /tmp/numbers")
 		term.shot("first", "23")
 		term.resize(60, 12)
 		term.shot("resized", ":") // less drops a key that comes at the same time

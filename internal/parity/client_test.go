@@ -104,6 +104,16 @@ func exitOf(ctx context.Context, err error) string {
 	}
 }
 
+// whenSized begins a command that needs the terminal's size, where a program may
+// be faster than an engine before API 1.42 takes it, and there is no agent to wait
+// for it.
+func (c *client) whenSized() string {
+	if strings.HasPrefix(c.name, "none/") {
+		return `while [ "$(stty size)" = "0 0" ]; do sleep 0.01; done; `
+	}
+	return ""
+}
+
 // openInput is an input that does not end before the test does.
 func (c *client) openInput() *os.File {
 	c.t.Helper()
