@@ -141,7 +141,8 @@ func TestInterrupted(t *testing.T) {
 	nothingLeft(t, before, 0)
 }
 
-// benchContainers are the containers of all runs on this machine.
+// benchContainers are the containers of this process's runs: others may be under
+// way on the machine.
 func benchContainers(t *testing.T) []string {
 	e, err := engine.Open(engine.Settings{Host: testguest.EngineHost()})
 	if err != nil {
@@ -156,7 +157,9 @@ func benchContainers(t *testing.T) []string {
 	}
 	var ids []string
 	for _, c := range list {
-		ids = append(ids, c.ID)
+		if strings.HasPrefix(c.Labels[label], processName) {
+			ids = append(ids, c.ID)
+		}
 	}
 	return ids
 }

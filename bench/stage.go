@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -18,6 +19,9 @@ import (
 
 // label is on all containers of a run, with the run's name as its value.
 const label = "berth.bench"
+
+// processName begins the names of this process's runs.
+var processName = strconv.Itoa(os.Getpid()) + "-"
 
 // stage holds what is compared. Everything is started when it is first asked
 // for, and ended by close. It is for one goroutine.
@@ -37,7 +41,7 @@ type stage struct {
 func newStage(program string, targets []*endpoint) *stage {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // never fails
-	return &stage{program: program, targets: targets, name: hex.EncodeToString(b[:])}
+	return &stage{program: program, targets: targets, name: processName + hex.EncodeToString(b[:])}
 }
 
 // onClose has something done at the end, in the reverse order.
