@@ -318,6 +318,38 @@ func TestSignalTimeout(t *testing.T) {
 	})
 }
 
+// A signal that comes while a program is starting reaches it, and so does a
+// shutdown: its first output may be faster than the word that it runs.
+func TestSignalWhileStarting(t *testing.T) {
+	for _, mode := range []Mode{ModeConnection, ModeSession} {
+		synctest.Test(t, func(t *testing.T) {
+			started, signals := make(chan struct{}), make(chan struct{}, 2)
+			f := &fake{
+				start:  func(context.Context) error { <-started; return nil },
+				signal: func(context.Context) error { signals <- struct{}{}; return nil },
+			}
+			c := newClient(t, f, mode)
+			if err := c.shell(); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			go c.connection.OnShutdown(t.Context())
+			signalled := make(chan error, 1)
+			go func() { signalled <- c.session.OnSignal(2, "USR1") }()
+			synctest.Wait()
+			if len(signals) > 0 {
+				t.Error("a signal came before the program")
+			}
+			close(started)
+			synctest.Wait()
+			if err := <-signalled; err != nil || len(signals) != 2 {
+				t.Errorf("%s: %v, %d signals of 2 came", mode, err, len(signals))
+			}
+			c.disconnect()
+		})
+	}
+}
+
 // Codes of what the session itself refuses.
 func TestRefusals(t *testing.T) {
 	c := newClient(t, &fake{}, ModeConnection)

@@ -45,6 +45,19 @@ type session struct {
 	resized   chan struct{} // capacity 1: terminal.Size is newer than the program's
 	forwards  forwards
 	execution Execution
+	// begun is closed when a program that was starting runs, or has come to
+	// nothing; nil before one is requested.
+	begun chan struct{}
+}
+
+// enter takes the session into a later phase.
+func (s *session) enter(p phase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase == phaseStarting {
+		close(s.begun)
+	}
+	s.phase = p
 }
 
 // errChannelClosed is the cause of what is cancelled with a channel.
@@ -129,7 +142,7 @@ func (s *session) begin(p Program, streams Streams, onExit func(sshserver.ExitSt
 	if err != nil {
 		return err
 	}
-	s.phase = phaseStarting
+	s.phase, s.begun = phaseStarting, make(chan struct{})
 	s.c.work.Go(func() { s.run(p, streams, onExit) })
 	return nil
 }
@@ -138,9 +151,7 @@ func (s *session) begin(p Program, streams Streams, onExit func(sshserver.ExitSt
 // time to end and to remove it leaves for after that, since the user waits.
 func (s *session) run(p Program, streams Streams, onExit func(sshserver.ExitStatus)) {
 	exit := func(status sshserver.ExitStatus) {
-		s.mu.Lock()
-		s.phase = phaseEnded
-		s.mu.Unlock()
+		s.enter(phaseEnded)
 		onExit(status)
 	}
 	failed := func(err error) {
@@ -200,9 +211,9 @@ func (s *session) start(w Workload, p Program, streams Streams) (Execution, erro
 		return nil, err
 	}
 	s.mu.Lock()
-	s.phase = phaseRunning
 	s.execution = execution
 	s.mu.Unlock()
+	s.enter(phaseRunning)
 	if s.terminal != nil {
 		s.c.work.Go(func() { s.followWindow(execution) })
 	}
@@ -277,14 +288,25 @@ func (s *session) signal(ctx context.Context, name string) error {
 	if !ValidSignal(name) {
 		return fmt.Errorf("%q is not a signal of RFC 4254", name)
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.c.options.Signal)
+	defer cancel()
+	s.mu.Lock()
+	begun := s.begun
+	s.mu.Unlock()
+	if begun != nil {
+		// A program that is starting may run before this side has heard of it.
+		select {
+		case <-begun:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	s.mu.Lock()
 	execution, running := s.execution, s.phase == phaseRunning
 	s.mu.Unlock()
 	if !running {
 		return s.notRunning()
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.c.options.Signal)
-	defer cancel()
 	err := execution.Signal(ctx, name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
