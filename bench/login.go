@@ -75,7 +75,7 @@ func (b *bench) createAndStart(ctx context.Context) (*contender, error) {
 		},
 		run: func(ctx context.Context) ([]time.Duration, error) {
 			begin := time.Now()
-			id, err := e.CreateContainer(ctx, spec)
+			id, err := create(ctx, e, spec)
 			if err != nil {
 				return nil, err
 			}

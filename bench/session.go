@@ -109,7 +109,7 @@ func (b *bench) engineExec(ctx context.Context) (*contender, error) {
 	spec := b.container(image)
 	spec.Config.Cmd = []string{"/bin/cat"}
 	spec.Config.OpenStdin, spec.Config.StdinOnce, spec.Config.AttachStdin = true, true, true
-	id, err := e.CreateContainer(ctx, spec)
+	id, err := create(ctx, e, spec)
 	if err != nil {
 		return nil, err
 	}

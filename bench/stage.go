@@ -113,6 +113,15 @@ func (s *stage) container(image string) engine.ContainerSpec {
 	}
 }
 
+// create creates a container. An interruption waits for it: a container that the
+// engine makes after nobody listens any more would be there for good.
+func create(ctx context.Context, e *engine.Client, spec engine.ContainerSpec) (id string, err error) {
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
+	return e.CreateContainer(context.WithoutCancel(ctx), spec)
+}
+
 // sshd is OpenSSH's on this machine. Its users have an empty home directory: a
 // shell that sshd starts reads the user's .bashrc, which may do anything.
 func (s *stage) sshd(ctx context.Context) (*endpoint, error) {
