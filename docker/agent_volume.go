@@ -136,7 +136,11 @@ func (v *agentVolume) fill(ctx context.Context, p *provider, image string) (err 
 	if p.instance != "" {
 		labels[labelInstance] = p.instance
 	}
-	id, err := p.engine.CreateContainer(ctx, engine.ContainerSpec{
+	// Not given up with whoever waits for it: a container that the engine makes all
+	// the same would be nobody's.
+	making, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.Timeouts.ContainerStart)
+	defer cancel()
+	id, err := p.engine.CreateContainer(making, engine.ContainerSpec{
 		Config: &container.Config{Image: image, Entrypoint: []string{injectedAgent}, Labels: labels},
 		Host:   &container.HostConfig{Mounts: []mount.Mount{v.mount(false)}, NetworkMode: "none"},
 	})
