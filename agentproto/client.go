@@ -17,7 +17,8 @@ var ErrLost = errors.New("the connection to the container was lost")
 
 // Client is the server's end. All methods may be called at any time.
 type Client struct {
-	mux *yamux.Session
+	stream io.ReadWriteCloser
+	mux    *yamux.Session
 
 	mu        sync.Mutex // for memory only
 	listeners map[uint32]*Listener
@@ -25,7 +26,8 @@ type Client struct {
 
 // Connect greets the agent at the other end of conn, which belongs to the
 // Client from now on: it is closed with it, or when Connect fails. A Close of
-// conn must end its Read and Write. ctx is for the greeting.
+// conn must end its Read and Write. ctx is for the greeting. Where conn is a
+// *Socket, programs without a terminal get pipes.
 //
 // The error is a *NotAgentError or a *VersionError if something else answers.
 func Connect(ctx context.Context, stream io.ReadWriteCloser) (*Client, error) {
@@ -39,7 +41,7 @@ func Connect(ctx context.Context, stream io.ReadWriteCloser) (*Client, error) {
 		_ = stream.Close()
 		return nil, err // the configuration, which is ours
 	}
-	c := &Client{mux: mux, listeners: map[uint32]*Listener{}}
+	c := &Client{stream: stream, mux: mux, listeners: map[uint32]*Listener{}}
 	go c.accept()
 	return c, nil
 }

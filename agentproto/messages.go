@@ -39,6 +39,9 @@ type Start struct {
 	// stdin, stdout and stderr are the ids of streams that were opened
 	// before. With a terminal there is no stderr: it is 0.
 	stdin, stdout, stderr uint32
+	// files is one more than the number of the batch of files that are the
+	// program's standard streams; 0 if streams are.
+	files uint32
 }
 
 // X11 is a display that a listener forwards to the client (RFC 4254 section
@@ -81,6 +84,7 @@ func (m *Start) encode(e *encoder) {
 	e.uint32(m.stdin)
 	e.uint32(m.stdout)
 	e.uint32(m.stderr)
+	e.uint32(m.files)
 	e.byte(byte(m.Kind))
 	e.string(m.Command)
 	e.strings(m.Argv)
@@ -104,7 +108,7 @@ func (m *Start) encode(e *encoder) {
 }
 
 func (m *Start) decode(d *decoder) {
-	m.stdin, m.stdout, m.stderr = d.uint32(), d.uint32(), d.uint32()
+	m.stdin, m.stdout, m.stderr, m.files = d.uint32(), d.uint32(), d.uint32(), d.uint32()
 	m.Kind = Kind(d.byte())
 	if m.Kind > KindSFTP {
 		d.failed = true
@@ -150,6 +154,13 @@ type signal struct {
 func (*signal) kind() messageType   { return typeSignal }
 func (m *signal) encode(e *encoder) { e.string(m.name) }
 func (m *signal) decode(d *decoder) { m.name = d.string() }
+
+// inputEnd ends the standard input of a program that has pipes.
+type inputEnd struct{}
+
+func (*inputEnd) kind() messageType { return typeInputEnd }
+func (*inputEnd) encode(*encoder)   {}
+func (*inputEnd) decode(*decoder)   {}
 
 // started says that the program runs.
 type started struct{ pid uint32 }

@@ -18,7 +18,7 @@ type Handler interface {
 	// Session starts a program, calls Started or Refuse on r once, and goes on
 	// until it has ended and all of its output is written, or ctx has ended,
 	// which is when the server gives the session up. ok is false if no
-	// program was started, or the word on it is lost.
+	// program was started, the word on it is lost, or Finish has said it.
 	Session(ctx context.Context, what Start, r *Running) (exit Exit, ok bool)
 
 	// Dial makes a connection with the rights of a user, as in Start. The error
@@ -45,6 +45,9 @@ type ServerListener interface {
 
 // Running is a session at the agent's end.
 type Running struct {
+	// Files are the program's own standard streams, where the server has sent
+	// such. Then Stdin, Stdout and Stderr are nil, and Finish is to be called.
+	Files *Files
 	// Stdin, Stdout and Stderr are the server's ends of the program's
 	// streams. Stderr is nil with a terminal. The agent closes them: a closed
 	// Stdin makes the server's writes fail as those to a closed pipe.
@@ -56,6 +59,10 @@ type Running struct {
 	Signals <-chan string
 
 	control *yamux.Stream
+	// requested is closed when the server asks for nothing more, and finished
+	// says then whether that is since it knows all.
+	requested chan struct{}
+	finished  bool
 }
 
 // Started says that the program runs.
@@ -66,6 +73,15 @@ func (r *Running) Started(pid int) error {
 // Refuse says why there is no program.
 func (r *Running) Refuse(reason Reason, message string) {
 	_ = writeMessage(r.control, &Refusal{reason, message})
+}
+
+// Finish says how a program with Files has ended, and waits. It returns true when
+// the server has read all of the output, also that of processes which the program
+// has left behind; false if the server gives the session up.
+func (r *Running) Finish(exit Exit) bool {
+	_ = writeMessage(r.control, &exit)
+	<-r.requested
+	return r.finished
 }
 
 // Serve is the agent's end: it serves the server at the other end of stream
@@ -84,6 +100,7 @@ func Serve(ctx context.Context, stream io.ReadWriteCloser, h Handler) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	s := &service{mux: mux, handler: h, stdio: map[uint32]*yamux.Stream{}}
+	s.files, _ = stream.(FileReader)
 	stop := context.AfterFunc(ctx, func() { _ = mux.Close() })
 	defer stop()
 	err = s.accept(ctx)
@@ -97,6 +114,7 @@ func Serve(ctx context.Context, stream io.ReadWriteCloser, h Handler) error {
 type service struct {
 	mux     *yamux.Session
 	handler Handler
+	files   FileReader // nil if none can come
 	work    sync.WaitGroup
 	// stdio are streams that no session has claimed yet. Only accept uses it.
 	stdio map[uint32]*yamux.Stream
@@ -140,42 +158,32 @@ func (s *service) claim(id uint32) *yamux.Stream {
 }
 
 func (s *service) session(ctx context.Context, control *yamux.Stream, body []byte) {
+	r := &Running{control: control, requested: make(chan struct{})}
 	var what Start
 	err := parse(body, &what)
-	stdin, stdout, stderr := s.claim(what.stdin), s.claim(what.stdout), s.claim(what.stderr)
-	if err == nil && (stdin == nil || stdout == nil || (stderr == nil) != (what.Terminal != nil)) {
-		err = errors.New("the session's streams are not there")
+	if err == nil {
+		err = s.provide(r, &what)
 	}
 	if err != nil {
+		r.closeStreams()
 		_ = writeMessage(control, &Refusal{ReasonOther, err.Error()})
-		for _, stream := range []*yamux.Stream{control, stdin, stdout, stderr} {
-			if stream != nil {
-				_ = stream.Close()
-			}
-		}
+		_ = control.Close()
 		return
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	resizes, signals := make(chan Size), make(chan string)
-	r := &Running{
-		Stdin: streamReader{stdin}, Stdout: streamWriter{stdout},
-		Resizes: resizes, Signals: signals, control: control,
-	}
-	if stderr != nil {
-		r.Stderr = streamWriter{stderr}
-	}
+	r.Resizes, r.Signals = resizes, signals
 	s.work.Go(func() {
 		defer close(resizes)
 		defer close(signals)
-		cancel(requests(ctx, control, resizes, signals))
+		err := r.requests(ctx, resizes, signals)
+		r.finished = err == io.EOF
+		close(r.requested)
+		cancel(err)
 	})
 	s.work.Go(func() {
 		exit, ok := s.handler.Session(ctx, what, r)
-		_ = r.Stdin.Close()
-		_ = r.Stdout.Close()
-		if r.Stderr != nil {
-			_ = r.Stderr.Close()
-		}
+		r.closeStreams()
 		if ok {
 			_ = writeMessage(control, &exit)
 		}
@@ -185,11 +193,54 @@ func (s *service) session(ctx context.Context, control *yamux.Stream, body []byt
 	})
 }
 
+// provide finds the streams or files that a session is to have.
+func (s *service) provide(r *Running, what *Start) error {
+	if what.files > 0 {
+		if s.files != nil {
+			r.Files = newFiles(s.files.TakeFiles(what.files - 1))
+		}
+		if r.Files == nil {
+			return errors.New("the session's files are not there")
+		}
+		return nil
+	}
+	stdin, stdout, stderr := s.claim(what.stdin), s.claim(what.stdout), s.claim(what.stderr)
+	if stdin != nil {
+		r.Stdin = streamReader{stdin}
+	}
+	if stdout != nil {
+		r.Stdout = streamWriter{stdout}
+	}
+	if stderr != nil {
+		r.Stderr = streamWriter{stderr}
+	}
+	if stdin == nil || stdout == nil || (stderr == nil) != (what.Terminal != nil) {
+		return errors.New("the session's streams are not there")
+	}
+	return nil
+}
+
+func (r *Running) closeStreams() {
+	if r.Files != nil {
+		r.Files.Close()
+		r.Files.endInput()
+	}
+	if r.Stdin != nil {
+		_ = r.Stdin.Close()
+	}
+	if r.Stdout != nil {
+		_ = r.Stdout.Close()
+	}
+	if r.Stderr != nil {
+		_ = r.Stderr.Close()
+	}
+}
+
 // requests passes on what the server asks of a session, until the server gives
-// it up.
-func requests(ctx context.Context, control *yamux.Stream, resizes chan<- Size, signals chan<- string) error {
+// it up, or knows all, which is io.EOF.
+func (r *Running) requests(ctx context.Context, resizes chan<- Size, signals chan<- string) error {
 	for {
-		m, err := readMessage(control, maxToAgent, &resize{}, &signal{})
+		m, err := readMessage(r.control, maxToAgent, &resize{}, &signal{}, &inputEnd{})
 		if err != nil {
 			return err
 		}
@@ -203,6 +254,10 @@ func requests(ctx context.Context, control *yamux.Stream, resizes chan<- Size, s
 			select {
 			case signals <- m.name:
 			case <-ctx.Done():
+			}
+		case *inputEnd:
+			if r.Files != nil {
+				r.Files.endInput()
 			}
 		}
 	}

@@ -2,8 +2,8 @@ package agentproto
 
 import (
 	"context"
-	"errors"
 	"io"
+	"time"
 )
 
 // Session is one running program, at the server's end. All methods may be
@@ -12,8 +12,9 @@ type Session struct {
 	// PID is the program's process id in the container.
 	PID uint32
 
-	control               *stream
-	stdin, stdout, stderr *stream // stderr is nil with a terminal
+	control        *stream
+	stdin          input
+	stdout, stderr output // stderr is nil with a terminal
 
 	turn  chan struct{} // capacity 1: held while a message is written
 	ended chan struct{}
@@ -25,40 +26,56 @@ type Session struct {
 // Whoever called it closes the Session.
 func (c *Client) Start(ctx context.Context, what Start) (*Session, error) {
 	s := &Session{turn: make(chan struct{}, 1), ended: make(chan struct{})}
-	open := func(to **stream, id *uint32) error {
-		stream, err := c.open(ctx)
-		if err != nil {
-			return err
+	if !c.pipes(ctx, s, &what) {
+		if err := c.streams(ctx, s, &what); err != nil {
+			s.reset()
+			return nil, err
 		}
-		*to, *id = stream, stream.StreamID()
-		return say(ctx, stream, &stdio{})
-	}
-	err := open(&s.stdin, &what.stdin)
-	if err == nil {
-		err = open(&s.stdout, &what.stdout)
-	}
-	if err == nil && what.Terminal == nil {
-		err = open(&s.stderr, &what.stderr)
 	}
 	var answer started
-	if err == nil {
-		s.control, err = c.ask(ctx, &what, &answer)
-	}
+	control, err := c.ask(ctx, &what, &answer)
 	if err != nil {
 		s.reset()
 		return nil, err
 	}
-	s.PID = answer.pid
+	s.control, s.PID = control, answer.pid
 	go s.follow()
-	// What the server does not write to the outputs is closed, so that ends are
-	// seen.
-	go func() {
-		_ = s.stdout.CloseWrite()
-		if s.stderr != nil {
-			_ = s.stderr.CloseWrite()
-		}
-	}()
 	return s, nil
+}
+
+// streams gives a session a stream for each of its program's.
+func (c *Client) streams(ctx context.Context, s *Session, what *Start) error {
+	open := func(id *uint32) (*stream, error) {
+		opened, err := c.open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		*id = opened.StreamID()
+		if err := say(ctx, opened, &stdio{}); err != nil {
+			opened.abandon(codeClosed)
+			return nil, err
+		}
+		return opened, nil
+	}
+	stdin, err := open(&what.stdin)
+	if err != nil {
+		return err
+	}
+	s.stdin = streamInput{stdin}
+	outputs := map[*output]*uint32{&s.stdout: &what.stdout}
+	if what.Terminal == nil {
+		outputs[&s.stderr] = &what.stderr
+	}
+	for to, id := range outputs {
+		opened, err := open(id)
+		if err != nil {
+			return err
+		}
+		*to = streamOutput{opened}
+		// What the server does not write to is closed, so that ends are seen.
+		go func() { _ = opened.CloseWrite() }()
+	}
+	return nil
 }
 
 // follow waits for the program's exit.
@@ -67,6 +84,11 @@ func (s *Session) follow() {
 	var exit Exit
 	if _, err := readMessage(s.control, maxToServer, &exit); err != nil {
 		s.err = lost(err)
+		for _, o := range []output{s.stdout, s.stderr} {
+			if p, ok := o.(*pipeOutput); ok {
+				_ = p.file.SetReadDeadline(time.Now().Add(lastOutput))
+			}
+		}
 		return
 	}
 	s.exit = exit
@@ -81,28 +103,24 @@ func (s *Session) Write(b []byte) (int, error) { return s.stdin.Write(b) }
 func (s *Session) CloseWrite() error { return s.stdin.CloseWrite() }
 
 // Stdout is the program's standard output, or its terminal.
-func (s *Session) Stdout() io.Reader { return output{s.stdout} }
+func (s *Session) Stdout() io.Reader { return s.stdout }
 
 // Stderr is the program's standard error, which is empty with a terminal.
-func (s *Session) Stderr() io.Reader { return output{s.stderr} }
-
-// output is a stream from a program.
-type output struct{ stream *stream }
-
-func (o output) Read(b []byte) (int, error) {
-	if o.stream == nil {
-		return 0, io.EOF
+func (s *Session) Stderr() io.Reader {
+	if s.stderr == nil {
+		return eof{}
 	}
-	n, err := o.stream.Read(b)
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = lost(err)
-	}
-	return n, err
+	return s.stderr
 }
+
+// eof has nothing to read.
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 
 // CloseStdout says that nobody reads standard output any more: the program's
 // next write fails, as to a closed pipe.
-func (s *Session) CloseStdout() { s.stdout.abandon(codeClosed) }
+func (s *Session) CloseStdout() { s.stdout.abandon() }
 
 // Resize changes the size of the program's terminal.
 func (s *Session) Resize(ctx context.Context, size Size) error { return s.send(ctx, &resize{size}) }
@@ -135,16 +153,21 @@ func (s *Session) send(ctx context.Context, m message) error {
 	}
 }
 
-// Wait returns how the program has ended. The agent says so after all of the
-// output, which is to be read first: Stdout and Stderr have come to their ends.
-// ErrLost if that can't be known any more.
+// Wait returns how the program has ended. It is called when all of the output has
+// been read: Stdout and Stderr have come to their ends. What the program has left
+// behind without them goes on, then. ErrLost if the end can't be known any more.
 func (s *Session) Wait(ctx context.Context) (Exit, error) {
 	select {
 	case <-s.ended:
-		return s.exit, s.err
 	case <-ctx.Done():
 		return Exit{}, context.Cause(ctx)
 	}
+	if s.err == nil {
+		// The agent takes a reset for a session that is given up.
+		_ = s.control.CloseWrite()
+		_ = s.control.CloseRead()
+	}
+	return s.exit, s.err
 }
 
 // Close gives the session up. A program that still runs gets HUP and CONT, then
@@ -156,9 +179,15 @@ func (s *Session) Close() error {
 }
 
 func (s *Session) reset() {
-	for _, stream := range []*stream{s.control, s.stdin, s.stdout, s.stderr} {
-		if stream != nil {
-			stream.abandon(codeClosed)
+	if s.control != nil {
+		s.control.abandon(codeClosed)
+	}
+	if s.stdin != nil {
+		s.stdin.abandon()
+	}
+	for _, o := range []output{s.stdout, s.stderr} {
+		if o != nil {
+			o.abandon()
 		}
 	}
 }

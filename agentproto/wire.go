@@ -30,8 +30,9 @@ const (
 	typeAccepted messageType = 5
 
 	// From server to agent, on a session stream.
-	typeResize messageType = 16
-	typeSignal messageType = 17
+	typeResize   messageType = 16
+	typeSignal   messageType = 17
+	typeInputEnd messageType = 18
 
 	// From agent to server.
 	typeStarted   messageType = 32

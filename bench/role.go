@@ -73,6 +73,11 @@ func (idlePrograms) Session(ctx context.Context, what agentproto.Start, r *agent
 	if err := r.Started(1); err != nil {
 		return agentproto.Exit{}, false
 	}
+	if r.Files != nil {
+		r.Files.Close()
+		r.Finish(agentproto.Exit{})
+		return agentproto.Exit{}, false
+	}
 	if what.Kind != agentproto.KindShell {
 		return agentproto.Exit{}, true
 	}

@@ -30,12 +30,15 @@ func (c *agentContainer) Close(ctx context.Context) error {
 }
 
 // agentSpec completes a container in which the agent runs programs.
-func (p *provider) agentSpec(ctx context.Context, config *container.Config, host *container.HostConfig) error {
+func (p *provider) agentSpec(ctx context.Context, config *container.Config, host *container.HostConfig, socket *agentSocket) error {
 	v, err := p.agentVolume(ctx)
 	if err != nil {
 		return stepAgent.failed(err)
 	}
 	host.Mounts = append(slices.Clone(host.Mounts), v.mount(true))
+	if socket != nil {
+		host.Mounts = append(host.Mounts, socket.mount())
+	}
 	config.Tty = false
 	if p.config.Execution.User != "" && config.User == "" {
 		config.User = "0" // only root can become another user
@@ -44,7 +47,7 @@ func (p *provider) agentSpec(ctx context.Context, config *container.Config, host
 		setCommand(config, idle)
 		return nil
 	}
-	config.Entrypoint, config.Cmd = []string{injectedAgent, "serve"}, nil
+	config.Entrypoint, config.Cmd = socket.command(), nil
 	config.AttachStdin, config.AttachStdout, config.AttachStderr = true, true, true
 	config.OpenStdin, config.StdinOnce = true, true
 	// The agent is the first process itself, and its stream carries sessions:
@@ -81,27 +84,42 @@ func (p *provider) agentContainer(login backend.Login, c *madeContainer, client 
 
 // makeAgent makes a container and connects to the agent in it.
 func (p *provider) makeAgent(ctx context.Context, l backend.Launch) (*madeContainer, *agentproto.Client, error) {
-	for again := false; ; again = true {
-		c, err := p.create(ctx, l)
-		if err != nil {
-			return nil, nil, err
-		}
-		client, err := c.connect(ctx, l, again)
+	for again := false; ; {
+		socket := p.sockets.open()
+		c, client, err := p.tryAgent(ctx, l, socket, again)
+		socket.close()
 		if err == nil {
 			return c, client, nil
 		}
-		c.discard(ctx)
+		if socket.refused(err) {
+			continue
+		}
 		// Somebody may have removed the volume: then the engine has made an
 		// empty one, and there is no agent to start.
 		var failed *backend.Error
-		if again || !errors.As(err, &failed) || failed.Exit != 127 || len(p.config.Execution.IdleCommand) > 0 {
+		if again || c == nil || !errors.As(err, &failed) || failed.Exit != 127 || len(p.config.Execution.IdleCommand) > 0 {
 			return nil, nil, err
 		}
+		again = true
 	}
 }
 
+// tryAgent is one attempt. The container of one that fails is removed, and
+// returned if there was one.
+func (p *provider) tryAgent(ctx context.Context, l backend.Launch, socket *agentSocket, again bool) (*madeContainer, *agentproto.Client, error) {
+	c, err := p.create(ctx, l, socket)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := c.connect(ctx, l, socket, again)
+	if err != nil {
+		c.discard(ctx)
+	}
+	return c, client, err
+}
+
 // connect starts the container and greets its agent.
-func (c *madeContainer) connect(ctx context.Context, l backend.Launch, again bool) (*agentproto.Client, error) {
+func (c *madeContainer) connect(ctx context.Context, l backend.Launch, socket *agentSocket, again bool) (*agentproto.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.p.config.Timeouts.ContainerStart)
 	defer cancel()
 	v, err := c.p.agentVolume(ctx)
@@ -117,7 +135,7 @@ func (c *madeContainer) connect(ctx context.Context, l backend.Launch, again boo
 			return nil, err
 		}
 		beside := connectionContainer{madeContainer: c}
-		_, stream, err = beside.exec(ctx, engine.ExecSpec{Cmd: []string{injectedAgent, "serve"}})
+		_, stream, err = beside.exec(ctx, engine.ExecSpec{Cmd: socket.command()})
 	} else {
 		err = c.p.do(ctx, stepAttach, func(ctx context.Context) error {
 			var err error
@@ -133,7 +151,7 @@ func (c *madeContainer) connect(ctx context.Context, l backend.Launch, again boo
 	if err != nil {
 		return nil, err
 	}
-	client, err := agentproto.Connect(ctx, stream)
+	client, err := socket.connect(ctx, stream)
 	if err != nil {
 		return nil, stepGreet.failed(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"path"
 	"sync"
 	"time"
 
@@ -166,6 +167,9 @@ func (v *agentVolume) fill(ctx context.Context, p *provider, image string) (err 
 	}
 	if err == nil {
 		err = w.WriteHeader(&tar.Header{Name: "agent", Typeflag: tar.TypeLink, Linkname: part, Mode: 0o755})
+	}
+	if err == nil {
+		err = w.WriteHeader(&tar.Header{Name: path.Base(socketDirectory) + "/", Typeflag: tar.TypeDir, Mode: 0o755})
 	}
 	if err == nil {
 		// For clients' scp in images without one.

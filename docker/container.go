@@ -36,10 +36,11 @@ type madeContainer struct {
 	log *slog.Logger
 }
 
-// create makes the container and gets its image if need be.
-func (p *provider) create(ctx context.Context, l backend.Launch) (*madeContainer, error) {
+// create makes the container and gets its image if need be. socket is for its agent;
+// nil without one.
+func (p *provider) create(ctx context.Context, l backend.Launch, socket *agentSocket) (*madeContainer, error) {
 	launch := newLaunchID()
-	spec, err := p.spec(ctx, l, launch)
+	spec, err := p.spec(ctx, l, launch, socket)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +117,7 @@ func (p *provider) sweep(ctx context.Context, launch, keep string, doubts int) {
 }
 
 // spec is the one place that turns configuration into a container.
-func (p *provider) spec(ctx context.Context, l backend.Launch, launch string) (engine.ContainerSpec, error) {
+func (p *provider) spec(ctx context.Context, l backend.Launch, launch string, socket *agentSocket) (engine.ContainerSpec, error) {
 	x := &p.config.Execution
 	config := *x.Launch.ContainerConfig
 	config.Labels = maps.Clone(config.Labels)
@@ -141,7 +142,7 @@ func (p *provider) spec(ctx context.Context, l backend.Launch, launch string) (e
 	host.AutoRemove = host.RestartPolicy.Name == "" || host.RestartPolicy.IsNone()
 
 	if x.Agent == AgentInject {
-		if err := p.agentSpec(ctx, &config, &host); err != nil {
+		if err := p.agentSpec(ctx, &config, &host, socket); err != nil {
 			return engine.ContainerSpec{}, err
 		}
 	} else if l.Program == nil {

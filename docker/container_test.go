@@ -27,7 +27,7 @@ func TestContainerSpec(t *testing.T) {
 		Launch: LaunchConfig{ContainerConfig: &container.Config{Image: "guest", Labels: map[string]string{"mine": "1"}}},
 		Agent:  AgentNone, IdleCommand: []string{"idle"},
 	})
-	spec, err := p.spec(t.Context(), backend.Launch{Login: testLogin}, "launch")
+	spec, err := p.spec(t.Context(), backend.Launch{Login: testLogin}, "launch", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestSessionContainerSpec(t *testing.T) {
 				Launch: LaunchConfig{ContainerConfig: &container.Config{Image: "guest"}, HostConfig: c.configured},
 				Mode:   ExecutionModeSession, Agent: AgentNone,
 			})
-			spec, err := p.spec(t.Context(), launch, "launch")
+			spec, err := p.spec(t.Context(), launch, "launch", nil)
 			if err != nil {
 				t.Fatal(err)
 			}

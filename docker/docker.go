@@ -73,7 +73,7 @@ func newHandler(client net.TCPAddr, connectionID string, config Config, logger *
 		requests: orNothing(requests), failures: orNothing(failures),
 	}
 	if b != nil {
-		p.instance, p.pool, p.register = b.instance, b.pool, b.register
+		p.instance, p.pool, p.register, p.sockets = b.instance, b.pool, b.register, b.sockets
 	}
 	return backend.NewConnection(client, connectionID, backend.Options{
 		Provider:    p,
@@ -125,7 +125,8 @@ type Backend struct {
 	log      *slog.Logger
 	instance string
 	register *register
-	pool     *pool // nil without one
+	pool     *pool         // nil without one
+	sockets  *agentSockets // nil without them
 
 	requests, failures Counter
 }
@@ -178,6 +179,16 @@ func (b *Backend) UseGuestImage(ctx context.Context) (name string, err error) {
 	return name, nil
 }
 
+// UseSockets lets the agents of containers connect to this server directly, by
+// sockets in a directory that is made for that, where the engine is on the same
+// machine (and finds out whether it is). Without it, or where containers don't reach
+// the sockets, all that programs read and write goes through the engine. To be called
+// before Warm and Handler; Close removes the directory.
+func (b *Backend) UseSockets(directory string) (err error) {
+	b.sockets, err = newAgentSockets(directory, b.config.Connection.Host, b.log)
+	return err
+}
+
 // Handler makes the handler of one network connection.
 func (b *Backend) Handler(client net.TCPAddr, connectionID string) (sshserver.NetworkConnectionHandler, error) {
 	log := b.log.With("connection", connectionID, "remote", client.String())
@@ -193,7 +204,7 @@ func (b *Backend) Warm(ctx context.Context) {
 	}
 	b.pool = newPool(ctx, &provider{
 		config: b.config, engine: b.engine, log: b.log, instance: b.instance,
-		requests: b.requests, failures: b.failures,
+		requests: b.requests, failures: b.failures, sockets: b.sockets,
 	})
 }
 
@@ -239,6 +250,7 @@ func (b *Backend) Close() {
 	if b.pool != nil {
 		b.pool.close()
 	}
+	b.sockets.close()
 	b.engine.Close()
 }
 

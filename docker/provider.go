@@ -29,9 +29,10 @@ type provider struct {
 	requests, failures Counter
 	// instance names the server on labels; empty for embedders.
 	instance string
-	// pool and register may be nil.
+	// pool, register and sockets may be nil.
 	pool     *pool
 	register *register
+	sockets  *agentSockets
 
 	// removals counts what is being removed in the background.
 	removals sync.WaitGroup
@@ -175,7 +176,7 @@ func (p *provider) Provision(ctx context.Context, l backend.Launch) (backend.Wor
 	if p.config.Execution.Agent == AgentInject {
 		return p.provisionAgent(ctx, l)
 	}
-	c, err := p.create(ctx, l)
+	c, err := p.create(ctx, l, nil)
 	if err != nil {
 		return nil, err
 	}

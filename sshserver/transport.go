@@ -2,11 +2,14 @@ package sshserver
 
 import (
 	"net"
+	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // transport is the network connection below the protocol. It counts what
-// arrives, so that silence can be noticed, and answers segments at once.
+// arrives, so that silence can be noticed, answers segments at once, and sends
+// packets whole.
 type transport struct {
 	net.Conn
 	// acknowledge makes the kernel acknowledge what has been received without
@@ -16,6 +19,13 @@ type transport struct {
 	reads atomic.Uint64
 	// failed is set before the protocol hears of the end of the connection.
 	failed atomic.Bool
+
+	// mu is held over Writes, which come one after another.
+	mu sync.Mutex
+	// piece is the beginning of a packet whose rest comes with the next Write,
+	// or nil; late sends it if nothing comes.
+	piece *[pieceSize]byte
+	late  *time.Timer
 }
 
 func newTransport(conn net.Conn) *transport {
@@ -44,4 +54,55 @@ func (t *transport) seen() {
 	if t.acknowledge != nil {
 		t.acknowledge()
 	}
+}
+
+const (
+	// pieceSize is the buffer of the protocol's library (bufio): the beginning of
+	// a packet that is larger is written alone. As a segment of its own it would
+	// wake the client for nothing.
+	pieceSize = 4 << 10
+	// pieceWait is how long a piece waits for the rest, which follows at once. No
+	// packet of an AEAD cipher is as long as a piece, but others can be.
+	pieceWait = time.Millisecond
+)
+
+var pieces = sync.Pool{New: func() any { return new([pieceSize]byte) }}
+
+// Write writes the beginning of a packet together with the rest.
+func (t *transport) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.piece == nil {
+		if len(p) != pieceSize {
+			return t.Conn.Write(p)
+		}
+		t.piece = pieces.Get().(*[pieceSize]byte)
+		copy(t.piece[:], p)
+		if t.late == nil {
+			t.late = time.AfterFunc(pieceWait, t.sendPiece)
+		} else {
+			t.late.Reset(pieceWait)
+		}
+		return len(p), nil
+	}
+	t.late.Stop()
+	both := net.Buffers{t.piece[:], p}
+	n, err := both.WriteTo(t.Conn)
+	t.dropPiece()
+	return max(0, int(n)-pieceSize), err
+}
+
+// sendPiece sends a piece that nothing has followed.
+func (t *transport) sendPiece() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.piece != nil {
+		_, _ = t.Conn.Write(t.piece[:]) // the next Write has the error, too
+		t.dropPiece()
+	}
+}
+
+func (t *transport) dropPiece() {
+	pieces.Put(t.piece)
+	t.piece = nil
 }

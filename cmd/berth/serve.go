@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -112,7 +113,7 @@ func (s *server) run(ctx context.Context) error {
 	}
 	defer func() { _ = listener.Close() }()
 	m := newMetrics()
-	b, err := openBackend(ctx, signals, cfg, state.instance, log, m)
+	b, err := openBackend(ctx, signals, cfg, state, log, m)
 	if errors.Is(err, errStopped) {
 		log.Info("stopped before the start")
 		return nil
@@ -219,7 +220,7 @@ func (s *server) authenticator(cfg *config.Config, state *state, log *slog.Logge
 
 // openBackend reaches the engine, removes what an earlier run has left, and
 // loads the built-in image where it is wanted. A signal ends it with errStopped.
-func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Config, instance string, log *slog.Logger, m *metrics) (_ *docker.Backend, err error) {
+func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Config, state *state, log *slog.Logger, m *metrics) (_ *docker.Backend, err error) {
 	server := ctx
 	ctx, cancel := context.WithTimeout(ctx, engineTimeout)
 	defer cancel()
@@ -240,7 +241,7 @@ func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Conf
 		}
 	}()
 
-	b, err := docker.Open(ctx, cfg.Docker, instance, log, m.requests, m.failures)
+	b, err := docker.Open(ctx, cfg.Docker, state.instance, log, m.requests, m.failures)
 	if err != nil {
 		return nil, fmt.Errorf("%w (start Docker or Podman, or name another engine in docker.connection.host)", err)
 	}
@@ -258,6 +259,10 @@ func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Conf
 	}
 	if _, err := b.Reap(ctx); err != nil {
 		log.Warn("containers that an earlier run has left may still be there", "error", err)
+	}
+	if err := b.UseSockets(filepath.Join(state.dir, "agents")); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("cannot make the directory of the containers' sockets: %w", err)
 	}
 	b.Warm(server)
 	return b, nil

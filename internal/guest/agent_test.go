@@ -27,6 +27,9 @@ import (
 // agent is the built program.
 var agent string
 
+// overSocket says which way serving connects.
+var overSocket bool
+
 func TestMain(m *testing.M) {
 	// Whoever started the tests may ignore signals, as shells do for what runs
 	// in the background. What is caught here has its default in programs.
@@ -42,7 +45,10 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		return m.Run()
+		// Over standard input and output, and over a socket.
+		code := m.Run()
+		overSocket = true
+		return max(code, m.Run())
 	}())
 }
 

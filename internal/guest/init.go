@@ -7,11 +7,13 @@ import (
 	"errors"
 	"flag"
 	"io"
+	"net"
 	"os"
 	ossignal "os/signal"
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,11 +21,13 @@ import (
 	"github.com/berth-ssh/berth/agentproto"
 )
 
-// serve is the serve subcommand: it serves sessions over standard input and
-// output until these end. As a container's first process it reaps orphans; the
-// container ends with it, and so do all programs.
+// serve is the serve subcommand: it serves sessions over a socket of the server's,
+// if there is one and it can be reached, or else over standard input and output,
+// until these end. As a container's first process it reaps orphans; the container
+// ends with it, and so do all programs.
 func serve(args []string) int {
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
+	socket := flags.String("socket", "", "the server's socket; without it, or if it can't be reached, standard input and output are used")
 	if code, done := parse(flags, args); done {
 		return code
 	}
@@ -38,6 +42,16 @@ func serve(args []string) int {
 		complain("serve: %v", err)
 		return exitFailure
 	}
+	line := &lifeline{ReadWriteCloser: stream}
+	var link io.ReadWriteCloser = line
+	if conn := dialServer(*socket); conn != nil {
+		_ = stream.Close()
+		line.ReadWriteCloser = conn
+		link = struct {
+			*lifeline
+			agentproto.FileReader
+		}{line, conn}
+	}
 	if os.Getpid() != 1 {
 		// Beside another first process: orphans of sessions come here.
 		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -46,17 +60,29 @@ func serve(args []string) int {
 	defer stop()
 	processes := newProcesses()
 	defer processes.close()
-	if err := agentproto.Serve(ctx, stream, &host{processes: processes, stream: stream}); err != nil && ctx.Err() == nil && !ended(stream) {
+	if err := agentproto.Serve(ctx, link, &host{processes: processes, line: line}); err != nil && ctx.Err() == nil && !line.ended() {
 		complain("serve: %v", err)
 		return exitFailure
 	}
 	return 0
 }
 
+// dialServer connects to the server's socket; nil if that can't be.
+func dialServer(path string) *agentproto.AgentSocket {
+	if path == "" {
+		return nil
+	}
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: path})
+	if err != nil {
+		return nil // as where the engine is on another machine
+	}
+	return agentproto.NewAgentSocket(conn)
+}
+
 // host is what the server's requests are answered with.
 type host struct {
 	processes *processes
-	stream    *stdio
+	line      *lifeline
 
 	mu       sync.Mutex // for memory only
 	sessions int
@@ -97,13 +123,8 @@ func (h *host) enter() (leave func()) {
 	}
 }
 
-// stdio is the stream to the server.
-type stdio struct {
-	in, out *os.File
-	once    sync.Once
-	eof     bool // of mu
-	mu      sync.Mutex
-}
+// stdio is standard input and output as one stream.
+type stdio struct{ in, out *os.File }
 
 // takeStdio makes a stream of standard input and output and puts /dev/null into
 // their place, so that no program ever gets hold of it.
@@ -138,53 +159,57 @@ func takeStdio() (*stdio, error) {
 	return &stdio{in: in, out: out}, nil
 }
 
-func (s *stdio) Read(b []byte) (int, error) {
-	n, err := s.in.Read(b)
-	s.see(err)
+func (s *stdio) Read(b []byte) (int, error)  { return s.in.Read(b) }
+func (s *stdio) Write(b []byte) (int, error) { return s.out.Write(b) }
+func (s *stdio) Close() error                { return errors.Join(s.in.Close(), s.out.Close()) }
+
+// lifeline is the stream to the server.
+type lifeline struct {
+	io.ReadWriteCloser
+	once sync.Once
+	gone atomic.Bool // the server has ended it
+}
+
+func (l *lifeline) Read(b []byte) (int, error) {
+	n, err := l.ReadWriteCloser.Read(b)
+	l.see(err)
 	return n, err
 }
 
-func (s *stdio) Write(b []byte) (int, error) {
-	n, err := s.out.Write(b)
-	s.see(err)
+func (l *lifeline) Write(b []byte) (int, error) {
+	n, err := l.ReadWriteCloser.Write(b)
+	l.see(err)
 	return n, err
 }
 
 // see notes the stream's end, which a write may find first.
-func (s *stdio) see(err error) {
-	if err == io.EOF || errors.Is(err, unix.EPIPE) {
-		s.mu.Lock()
-		s.eof = true
-		s.mu.Unlock()
+func (l *lifeline) see(err error) {
+	if err == io.EOF || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		l.gone.Store(true)
 	}
 }
+
+// ended says whether the server has ended the stream, which is no failure.
+func (l *lifeline) ended() bool { return l.gone.Load() }
 
 // lastResort is how long programs may take to end when the server has gone, which
 // takes six seconds at most if nothing is wrong with the machine. What a session
 // hangs in then, a file system, say, must not keep the container.
 const lastResort = 10 * time.Second
 
-func (s *stdio) Close() error {
-	s.once.Do(func() {
+func (l *lifeline) Close() (err error) {
+	l.once.Do(func() {
 		time.AfterFunc(lastResort, func() { os.Exit(exitFailure) })
-		_ = s.in.Close()
-		_ = s.out.Close()
+		err = l.ReadWriteCloser.Close()
 	})
-	return nil
-}
-
-// ended says whether the server has ended the stream, which is no failure.
-func ended(s *stdio) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.eof
+	return err
 }
 
 // grace is how long a program may take to end after each of HUP and TERM. Where
 // the server has gone nobody waits for what it has to say, and the container is
 // to be gone soon.
 func (h *host) grace() time.Duration {
-	if ended(h.stream) {
+	if h.line.ended() {
 		return 500 * time.Millisecond
 	}
 	return 2 * time.Second

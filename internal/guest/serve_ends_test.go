@@ -94,7 +94,7 @@ func TestServeMessageOfTheDay(t *testing.T) {
 	if err := os.WriteFile(motd, bytes.Repeat([]byte("\n"), 64<<10), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c := servingBy(t, exec.Command("unshare", "-m", "sh", "-c", `mount --bind "$1" /etc/motd && exec "$2" serve`, "sh", motd, agent))
+	c := servingBy(t, exec.Command("unshare", "-m", "sh", "-c", `mount --bind "$1" /etc/motd && shift && exec "$@"`, "sh", motd, agent, "serve"))
 	s := begin(t, c, agentproto.Start{Kind: agentproto.KindShell, Terminal: &agentproto.Terminal{},
 		Shell: []string{"/bin/sh", "-c", "echo at last"}})
 	defer s.Close()

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,25 +37,18 @@ func serving(t *testing.T) (*agentproto.Client, *exec.Cmd) {
 	return servingBy(t, cmd), cmd
 }
 
-// servingBy connects to the agent that a command becomes.
+// servingBy connects to the agent that a command becomes, whose last words are
+// "serve".
 func servingBy(t *testing.T, cmd *exec.Cmd) *agentproto.Client {
 	t.Helper()
-	// Not files, but pipes that Go copies: a Close ends what is under way.
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	cmd.Env = append(os.Environ(), "OF_IMAGE=yes", "PATH=/usr/bin:/bin")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	connect := connectByPipes
+	if overSocket {
+		connect = connectBySocket
 	}
-	c, err := agentproto.Connect(t.Context(), pipes{out, in})
+	c, err := agentproto.Connect(t.Context(), connect(t, cmd))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,6 +59,41 @@ func servingBy(t *testing.T, cmd *exec.Cmd) *agentproto.Client {
 		}
 	})
 	return c
+}
+
+func connectByPipes(t *testing.T, cmd *exec.Cmd) io.ReadWriteCloser {
+	t.Helper()
+	// Not files, but pipes that Go copies: a Close ends what is under way.
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return pipes{out, in}
+}
+
+func connectBySocket(t *testing.T, cmd *exec.Cmd) io.ReadWriteCloser {
+	t.Helper()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Net: "unix", Name: filepath.Join(t.TempDir(), "s")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cmd.Args = append(cmd.Args, "-socket", l.Addr().String())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := l.AcceptUnix()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return agentproto.NewSocket(conn)
 }
 
 // result is what a session has come to.

@@ -47,8 +47,11 @@ func (h *host) Session(ctx context.Context, what agentproto.Start, r *agentproto
 		defer remove()
 		p.env = env
 	}
-	if what.Terminal != nil {
+	switch {
+	case what.Terminal != nil:
 		return h.onTerminal(ctx, p, what, r)
+	case r.Files != nil:
+		return h.onFiles(ctx, p, r)
 	}
 	return h.onPipes(ctx, p, r)
 }
@@ -251,6 +254,31 @@ func (s *running) signals(r *agentproto.Running, terminal *terminal) {
 			_ = deliver(s.pid, sig)
 		}
 	}
+}
+
+// onFiles runs a program whose streams are the server's own.
+func (h *host) onFiles(ctx context.Context, p *program, r *agentproto.Running) (agentproto.Exit, bool) {
+	s, err := h.start(p, p.attributes(r.Files.Stdin, r.Files.Stdout, r.Files.Stderr), r)
+	r.Files.Close()
+	if s == nil {
+		return agentproto.Exit{}, false
+	}
+	go func() {
+		for range r.Resizes { // there is nothing to resize
+		}
+	}()
+	go s.signals(r, nil)
+	if err == nil {
+		select {
+		case <-s.over:
+			if r.Finish(s.exit()) {
+				return agentproto.Exit{}, false
+			}
+		case <-ctx.Done():
+		}
+	}
+	s.hangUp()
+	return agentproto.Exit{}, false
 }
 
 // onPipes runs a program without a terminal: its streams are pipes.

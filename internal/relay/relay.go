@@ -10,8 +10,9 @@ const (
 	// small is what a copy holds while nothing comes: enough for what people type
 	// and for most of what they read.
 	small = 1 << 10
-	// large is what it copies by while much comes.
-	large = 32 << 10
+	// large is what it copies by while much comes: two packets of SSH, or all that
+	// a pipe holds.
+	large = 64 << 10
 )
 
 var buffers = sync.Pool{New: func() any { return new([large]byte) }}

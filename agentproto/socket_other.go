@@ -1,0 +1,22 @@
+//go:build !linux
+
+package agentproto
+
+import (
+	"errors"
+	"net"
+	"os"
+)
+
+// Socket is the server's end of a unix socket to an agent. It takes pipes along on
+// Linux only.
+type Socket struct{ *net.UnixConn }
+
+// NewSocket uses a connection, which is closed with the Socket.
+func NewSocket(conn *net.UnixConn) *Socket { return &Socket{conn} }
+
+func newPipes() (ours, theirs [3]*os.File, err error) {
+	return ours, theirs, errors.ErrUnsupported
+}
+
+func resizePipe(*os.File, int) bool { return false }
