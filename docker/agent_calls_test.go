@@ -63,21 +63,25 @@ func (s processStream) Close() error {
 }
 
 func newFakeWithAgent(t *testing.T) *fakeengine.Engine {
-	return fakeengine.New(t, fakeengine.Options{
-		Images: map[string]fakeengine.Image{"guest": {}},
-		Programs: map[string]fakeengine.Program{
-			"/.berth/agent": func(p *fakeengine.Process) int {
-				ctx, cancel := context.WithCancel(context.Background())
-				defer cancel()
-				go func() {
-					<-p.Done
-					cancel()
-				}()
-				_ = agentproto.Serve(ctx, processStream{p}, echoAgent{})
-				return 0
-			},
-		},
-	})
+	return fakeWithAgent(t, fakeengine.Options{}, func(*fakeengine.Process) {})
+}
+
+// fakeWithAgent is an engine whose agents speak over the engine's stream; seen sees
+// each of them.
+func fakeWithAgent(t *testing.T, o fakeengine.Options, seen func(*fakeengine.Process)) *fakeengine.Engine {
+	o.Images = map[string]fakeengine.Image{"guest": {}}
+	o.Programs = map[string]fakeengine.Program{"/.berth/agent": func(p *fakeengine.Process) int {
+		seen(p)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go func() {
+			<-p.Done
+			cancel()
+		}()
+		_ = agentproto.Serve(ctx, processStream{p}, echoAgent{})
+		return 0
+	}}
+	return fakeengine.New(t, o)
 }
 
 // With an injected agent a login costs three engine calls, its sessions none,

@@ -205,6 +205,7 @@ func (a *agentSocket) connect(ctx context.Context, stream io.ReadWriteCloser) (*
 	client, err := agentproto.Connect(ctx, agentproto.NewSocket(conn))
 	if err == nil {
 		a.of.reached.Store(true)
+		a.of.log.Debug("an agent has connected by its socket")
 	}
 	return client, err
 }

@@ -56,12 +56,27 @@ func TestInject(t *testing.T) {
 		{"scratch, read-only, somebody", injected(scratch, &container.HostConfig{ReadonlyRootfs: true}, "65534"), "/guest exit 6", 6, "", ""},
 		{"scratch, a shell's work", injected(scratch, nil, ""), "/guest print $HOME", 126, "", "no shell in this image"},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			status, stdout, stderr := login(t, c.config, t.Name(), c.command)
+		want := func(t *testing.T, status sshserver.ExitStatus, stdout, stderr string) {
+			t.Helper()
 			if status.Code != c.code || stdout != c.stdout || !strings.Contains(stderr, c.stderr) || c.stderr == "" && stderr != "" {
 				t.Errorf("exit %+v, stdout %q, stderr %q; want %d, %q, %q", status, stdout, stderr, c.code, c.stdout, c.stderr)
 			}
+		}
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			status, stdout, stderr := login(t, c.config, t.Name(), c.command)
+			want(t, status, stdout, stderr)
+		})
+		t.Run(c.name+", by socket", func(t *testing.T) {
+			t.Parallel()
+			b, sockets := withSockets(t, c.config)
+			handler, err := b.Handler(net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1}, t.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			status, stdout, stderr := runAs(t, "tester", handler, c.command)
+			want(t, status, stdout, stderr)
+			sockets.wantReached(t)
 		})
 	}
 }

@@ -224,6 +224,7 @@ func (l *pool) make() error {
 		}
 		return err
 	}
+	l.rehearse(client)
 	l.mu.Lock()
 	l.ready = append(l.ready, &pooled{container: c, client: client, made: time.Now()})
 	l.mu.Unlock()
@@ -235,6 +236,27 @@ func (l *pool) make() error {
 		}
 	})
 	return nil
+}
+
+// rehearsal is how long it may take.
+const rehearsal = 5 * time.Second
+
+// rehearse has the login shell do nothing, once: what a login needs first of the
+// image (the list of users, the shell, its libraries) has been read from the disk
+// then. A shell that the configuration names is left alone: it need not be one.
+func (l *pool) rehearse(client *agentproto.Client) {
+	if len(l.p.config.Execution.ShellCommand) > 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, rehearsal)
+	defer cancel()
+	s, err := client.Start(ctx, l.p.agentStart(backend.Login{}, backend.Program{Kind: backend.KindExec, Command: ":"}))
+	if err != nil {
+		return // as in an image without a shell
+	}
+	defer s.Close()
+	_ = s.CloseWrite()
+	_, _ = s.Wait(ctx)
 }
 
 // close removes all that wait, and returns when they are gone, or left to the

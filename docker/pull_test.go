@@ -175,6 +175,12 @@ func loginAs(t *testing.T, user string, c docker.Config, id, command string) (ss
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runAs(t, user, handler, command)
+}
+
+// runAs logs in and runs one command.
+func runAs(t *testing.T, user string, handler sshserver.NetworkConnectionHandler, command string) (sshserver.ExitStatus, string, string) {
+	t.Helper()
 	defer handler.OnDisconnect()
 	ssh, err := handler.OnHandshakeSuccess(user)
 	if err != nil {

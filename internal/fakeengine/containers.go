@@ -68,6 +68,11 @@ func (e *Engine) createContainer(w http.ResponseWriter, r *http.Request) {
 			"You have to remove (or rename) that container to be able to reuse that name.", name, holder)
 		return
 	}
+	if source := e.missingBind(request.HostConfig.Mounts); source != "" {
+		e.mu.Unlock()
+		refuse(w, http.StatusBadRequest, "invalid mount config for type \"bind\": bind source path does not exist: %s", source)
+		return
+	}
 	entrypoint, command := image.Entrypoint, image.Cmd
 	if len(request.Entrypoint) > 0 {
 		entrypoint, command = request.Entrypoint, nil
@@ -94,6 +99,7 @@ func (e *Engine) createContainer(w http.ResponseWriter, r *http.Request) {
 func (e *Engine) newContainerProcess(c *container) *Process {
 	p := newProcess(&output{})
 	p.Args, p.Env, p.User, p.Dir, p.TTY = c.command, c.env, c.user, c.dir, c.tty
+	p.Binds = c.binds()
 	return p
 }
 

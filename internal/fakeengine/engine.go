@@ -32,6 +32,9 @@ type Options struct {
 	Pulls map[string]Pull
 	// Programs are found by the first word of a command.
 	Programs map[string]Program
+	// Elsewhere makes the engine see none of this machine's files: bind mounts
+	// are refused.
+	Elsewhere bool
 	// TLS makes the engine listen on TCP and ask for client certificates that
 	// the authority signed.
 	TLS *Authority

@@ -75,6 +75,7 @@ func (e *Engine) startExec(w http.ResponseWriter, r *http.Request) {
 	p := newProcess(&output{})
 	p.Args, p.Env = x.request.Cmd, slices.Concat(x.container.env, x.request.Env)
 	p.User, p.Dir, p.TTY = x.request.User, x.request.WorkingDir, x.request.Tty
+	p.Binds = x.container.binds()
 	p.columns, p.rows = e.consoleSize(request.ConsoleSize, request.H, request.W)
 
 	e.mu.Lock()

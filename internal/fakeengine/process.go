@@ -15,6 +15,9 @@ type Process struct {
 	Args, Env []string
 	User, Dir string
 	TTY       bool
+	// Binds are the container's bind mounts: paths of this machine by those in
+	// the container.
+	Binds map[string]string
 	// Stdin ends when the client half-closes, and is empty if none was asked
 	// for.
 	Stdin io.Reader

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"path"
 	"strings"
 )
@@ -16,6 +17,29 @@ type volume map[string]int64
 
 // mountPoint is where a container has a volume.
 type mountPoint struct{ Type, Source, Target string }
+
+// missingBind is the source of a bind mount that is not there; empty if all are.
+func (e *Engine) missingBind(mounts []mountPoint) string {
+	for _, m := range mounts {
+		if m.Type != "bind" {
+			continue
+		}
+		if _, err := os.Stat(m.Source); e.options.Elsewhere || err != nil {
+			return m.Source
+		}
+	}
+	return ""
+}
+
+func (c *container) binds() map[string]string {
+	binds := map[string]string{}
+	for _, m := range c.mounts {
+		if m.Type == "bind" {
+			binds[m.Target] = m.Source
+		}
+	}
+	return binds
+}
 
 // makeVolumes makes the volumes that a new container has and that aren't there.
 // Called with e.mu held.

@@ -1,0 +1,176 @@
+package docker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/berth-ssh/berth/agentproto"
+	"github.com/berth-ssh/berth/docker"
+	"github.com/berth-ssh/berth/internal/fakeengine"
+)
+
+// sockets is the directory of a backend's sockets.
+type sockets struct {
+	directory string
+	log       *lockedBuffer
+}
+
+// withSockets opens a backend whose agents may connect by sockets.
+func withSockets(t *testing.T, c docker.Config) (*docker.Backend, sockets) {
+	t.Helper()
+	s := sockets{filepath.Join(t.TempDir(), "agents"), &lockedBuffer{}}
+	b, err := docker.Open(t.Context(), c, "", slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		b.Close()
+		if _, err := os.Stat(s.directory); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the directory of the sockets is left: %v", err)
+		}
+		if t.Failed() {
+			t.Log(s.log)
+		}
+	})
+	if err := b.UseSockets(s.directory); err != nil {
+		t.Fatal(err)
+	}
+	return b, s
+}
+
+// wantReached checks that an agent has come by its socket, of which nothing is
+// left.
+func (s sockets) wantReached(t *testing.T) {
+	t.Helper()
+	if !strings.Contains(s.log.String(), "by its socket") {
+		t.Error("the agent has not come by its socket")
+	}
+	if left, err := os.ReadDir(s.directory); err != nil || len(left) > 0 {
+		t.Errorf("sockets are left: %v, error %v", left, err)
+	}
+}
+
+// socketAgent is an engine whose agents connect by their sockets.
+func socketAgent(t *testing.T) *fakeengine.Engine {
+	return fakeengine.New(t, fakeengine.Options{
+		Images: map[string]fakeengine.Image{"guest": {}},
+		Programs: map[string]fakeengine.Program{"/.berth/agent": func(p *fakeengine.Process) int {
+			conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: filepath.Join(p.Binds["/.berth/server"], "socket")})
+			if err != nil {
+				return 1
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			go func() {
+				<-p.Done
+				cancel()
+			}()
+			_ = agentproto.Serve(ctx, agentproto.NewAgentSocket(conn), pipeAgent{})
+			return 0
+		}},
+	})
+}
+
+// pipeAgent is a guest agent whose programs copy their input to the pipes that
+// the server has made, and exit with 6.
+type pipeAgent struct{ echoAgent }
+
+func (pipeAgent) Session(_ context.Context, _ agentproto.Start, r *agentproto.Running) (agentproto.Exit, bool) {
+	if r.Started(1) != nil || r.Files == nil {
+		return agentproto.Exit{}, false
+	}
+	go func() {
+		for range r.Resizes {
+		}
+	}()
+	go func() {
+		for range r.Signals {
+		}
+	}()
+	_, _ = io.Copy(r.Files.Stdout, r.Files.Stdin)
+	_, _ = fmt.Fprintln(r.Files.Stderr, "the end")
+	r.Files.Close()
+	r.Finish(agentproto.Exit{Code: 6})
+	return agentproto.Exit{}, false
+}
+
+func onFake(e *fakeengine.Engine) docker.Config {
+	return docker.Config{
+		Connection: docker.ConnectionConfig{Host: e.Host()},
+		Execution: docker.ExecutionConfig{
+			Launch: docker.LaunchConfig{ContainerConfig: &container.Config{Image: "guest"}},
+		},
+	}
+}
+
+// loginBy logs in through a backend and runs one command.
+func loginBy(t *testing.T, b *docker.Backend) (code uint32, stdout, stderr string) {
+	t.Helper()
+	handler, err := b.Handler(net.TCPAddr{}, t.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, stdout, stderr := runAs(t, "tester", handler, "command")
+	return status.Code, stdout, stderr
+}
+
+// A session whose agent has come by its socket needs no stream of the engine's.
+func TestAgentSocket(t *testing.T) {
+	e := socketAgent(t)
+	b, sockets := withSockets(t, onFake(e))
+	if code, stdout, stderr := loginBy(t, b); code != 6 || stdout != "" || stderr != "the end\n" {
+		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	sockets.wantReached(t)
+}
+
+// Where agents don't find their sockets, the engine's stream is used, and after the
+// first of them there are no sockets any more.
+func TestAgentSocketNotFound(t *testing.T) {
+	var with, without atomic.Int32
+	e := fakeWithAgent(t, fakeengine.Options{}, func(p *fakeengine.Process) {
+		if len(p.Binds) > 0 {
+			with.Add(1)
+		} else {
+			without.Add(1)
+		}
+	})
+	b, sockets := withSockets(t, onFake(e))
+	for range 2 {
+		if code, stdout, stderr := loginBy(t, b); code != 5 || stdout != "command\n" || stderr != "" {
+			t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
+		}
+	}
+	if n := strings.Count(sockets.log.String(), "cannot reach this server's sockets"); n != 1 {
+		t.Errorf("it was said %d times", n)
+	}
+	if with.Load() != 1 || without.Load() != 1 {
+		t.Errorf("%d containers with a socket, %d without; want one of each", with.Load(), without.Load())
+	}
+}
+
+// An engine that cannot mount the directory, since it sees other files, makes the
+// container without it.
+func TestAgentSocketRefused(t *testing.T) {
+	e := fakeWithAgent(t, fakeengine.Options{Elsewhere: true}, func(*fakeengine.Process) {})
+	b, sockets := withSockets(t, onFake(e))
+	for range 2 {
+		if code, stdout, stderr := loginBy(t, b); code != 5 || stdout != "command\n" || stderr != "" {
+			t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
+		}
+	}
+	if n := strings.Count(sockets.log.String(), "bind source path does not exist"); n != 1 {
+		t.Errorf("the engine refused %d times", n)
+	}
+}
