@@ -10,8 +10,9 @@ CONTRIB := contrib/containerssh
 
 .PHONY: run test bench plot lint build assets docs setup tidy clean
 
-## run: build, and start the quick start
+## run: build, and start the quick start; an engine is installed where there is none
 run: build
+	@scripts/setup engine
 	bin/berth serve
 
 ## build: bin/berth, with the guest's programs inside, and bin/berth-agent
@@ -37,13 +38,13 @@ setup:
 
 ## test: all tests, on a real engine, each time anew: they run programs that are built while they run
 test: setup assets
-	$(GO) test -race -count=1 -timeout 25m ./...
-	cd $(CONTRIB) && $(GO) test -race -count=1 -timeout 10m ./...
+	export DOCKER_HOST=$$(scripts/engine) && $(GO) test -race -count=1 -timeout 25m ./... && \
+		cd $(CONTRIB) && $(GO) test -race -count=1 -timeout 10m ./...
 
 ## bench: what Berth takes beside OpenSSH's sshd and the bare engine, on this machine; BENCH=--help lists flags
 bench: setup build
 	$(GO) build $(FLAGS) -o bin/ ./bench
-	bin/bench $(BENCH)
+	export DOCKER_HOST=$$(scripts/engine) && bin/bench $(BENCH)
 
 ## plot: docs/performance.svg, from the last run of all of bench
 plot:

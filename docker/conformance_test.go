@@ -41,28 +41,41 @@ func config(image string, mode docker.ExecutionMode, agent docker.AgentMode) doc
 	return c
 }
 
-// Every way in every mode does what a user of SSH counts on, on a real engine.
+// Every way in every mode does what a user of SSH counts on, on a real engine; the
+// injected agent over the engine's stream and over a socket.
 func TestConformance(t *testing.T) {
 	guest := testguest.WithAgent(t, testguest.Busybox(t))
 	for _, mode := range []docker.ExecutionMode{docker.ExecutionModeConnection, docker.ExecutionModeSession} {
 		for _, agent := range []docker.AgentMode{docker.AgentNone, docker.AgentImage, docker.AgentInject} {
+			c := config(guest, mode, agent)
+			target := backendtest.Target{
+				Connect: func(client net.TCPAddr, id string) (sshserver.NetworkConnectionHandler, error) {
+					return docker.New(client, id, c, testLogger(t), nil, nil)
+				},
+				Mode: backend.Mode(mode),
+				// In session mode the engine signals the container's own
+				// program, with or without an agent.
+				Signals:       agent != docker.AgentNone || mode == docker.ExecutionModeSession,
+				ExactSignals:  agent == docker.AgentInject,
+				EchoSubsystem: "echo",
+				// An engine before API 1.42 can't set the size at the start,
+				// and only the agent can wait for it.
+				LateSize: agent == docker.AgentNone,
+			}
 			t.Run(string(mode)+"/"+string(agent), func(t *testing.T) {
 				t.Parallel()
-				backendtest.Run(t, backendtest.Target{
-					Connect: func(client net.TCPAddr, id string) (sshserver.NetworkConnectionHandler, error) {
-						return docker.New(client, id, config(guest, mode, agent), testLogger(t), nil, nil)
-					},
-					Containers: containers(t),
-					Mode:       backend.Mode(mode),
-					// In session mode the engine signals the container's own
-					// program, with or without an agent.
-					Signals:       agent != docker.AgentNone || mode == docker.ExecutionModeSession,
-					ExactSignals:  agent == docker.AgentInject,
-					EchoSubsystem: "echo",
-					// An engine before API 1.42 can't set the size at the start,
-					// and only the agent can wait for it.
-					LateSize: agent == docker.AgentNone,
-				})
+				target.Containers = containers(t)
+				backendtest.Run(t, target)
+			})
+			if agent != docker.AgentInject {
+				continue
+			}
+			t.Run(string(mode)+"/socket", func(t *testing.T) {
+				t.Parallel()
+				b, sockets := withSockets(t, c)
+				target.Connect, target.Containers = b.Handler, containers(t)
+				backendtest.Run(t, target)
+				sockets.wantReached(t)
 			})
 		}
 	}
@@ -74,18 +87,18 @@ func TestConformancePodman(t *testing.T) {
 	guest := testguest.BusyboxOn(t, host)
 	for _, mode := range []docker.ExecutionMode{docker.ExecutionModeConnection, docker.ExecutionModeSession} {
 		t.Run(string(mode), func(t *testing.T) {
+			c := config(guest, mode, docker.AgentInject)
+			c.Connection.Host = host
+			b, sockets := withSockets(t, c)
 			backendtest.Run(t, backendtest.Target{
-				Connect: func(client net.TCPAddr, id string) (sshserver.NetworkConnectionHandler, error) {
-					c := config(guest, mode, docker.AgentInject)
-					c.Connection.Host = host
-					return docker.New(client, id, c, testLogger(t), nil, nil)
-				},
+				Connect:       b.Handler,
 				Containers:    containersOn(t, host),
 				Mode:          backend.Mode(mode),
 				Signals:       true,
 				ExactSignals:  true,
 				EchoSubsystem: "echo",
 			})
+			sockets.wantReached(t)
 		})
 	}
 }
