@@ -68,7 +68,10 @@ type input interface {
 // output is one of a program's outputs, likewise.
 type output interface {
 	io.Reader
+	// abandon is for what nobody will read: the program is told.
 	abandon()
+	// giveUp ends the session's output with the session.
+	giveUp()
 }
 
 // streamInput is a program's input at the other end of a stream.
@@ -80,6 +83,7 @@ func (i streamInput) abandon() { i.stream.abandon(codeClosed) }
 type streamOutput struct{ *stream }
 
 func (o streamOutput) abandon() { o.stream.abandon(codeClosed) }
+func (o streamOutput) giveUp()  { o.abandon() }
 
 func (o streamOutput) Read(b []byte) (int, error) {
 	n, err := o.stream.Read(b)
@@ -121,10 +125,24 @@ type pipeOutput struct{ pipe }
 func (o *pipeOutput) Read(b []byte) (int, error) {
 	n, err := o.file.Read(b)
 	o.carried(n)
-	if err != nil && err != io.EOF {
-		err = lost(err)
+	if err != nil {
+		o.abandon()
+		if err != io.EOF {
+			err = lost(err)
+		}
 	}
 	return n, err
+}
+
+// hangup is how long the output of a session that was given up is read on: the agent
+// takes four seconds to end a program, and what that has to say of its end, a trap's
+// echo, must not kill it before the rest of its cleaning up.
+const hangup = 10 * time.Second
+
+func (o *pipeOutput) giveUp() {
+	if o.file.SetReadDeadline(time.Now().Add(hangup)) == nil { // not closed yet
+		time.AfterFunc(hangup, o.abandon) // whoever reads it has stopped by then
+	}
 }
 
 // pipe is the server's end of a pipe.

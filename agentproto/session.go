@@ -187,7 +187,7 @@ func (s *Session) reset() {
 	}
 	for _, o := range []output{s.stdout, s.stderr} {
 		if o != nil {
-			o.abandon()
+			o.giveUp()
 		}
 	}
 }

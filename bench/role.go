@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"path/filepath"
 	"sync"
 
 	"golang.org/x/crypto/ssh"
@@ -46,8 +48,17 @@ func playAgent(p *fakeengine.Process) int {
 		cancel()
 	}()
 	// How it ends is of no interest: the server ends it.
-	_ = agentproto.Serve(ctx, stdio{p}, idlePrograms{})
+	_ = agentproto.Serve(ctx, link(p), idlePrograms{})
 	return 0
+}
+
+// link is the stream to the server: a socket of its own, as a real agent finds it.
+func link(p *fakeengine.Process) io.ReadWriteCloser {
+	conn, err := net.DialUnix("unix", nil, &net.UnixAddr{Net: "unix", Name: filepath.Join(p.Binds["/.berth/server"], "socket")})
+	if err != nil {
+		return stdio{p}
+	}
+	return agentproto.NewAgentSocket(conn)
 }
 
 // stdio is the stream of a container's first process.

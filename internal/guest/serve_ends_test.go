@@ -150,3 +150,19 @@ func TestServeEndsAllTheSame(t *testing.T) {
 	}
 	_ = cmd.Wait()
 }
+
+// What a program says while it is hung up on does not keep it from cleaning up.
+func TestServeHangupSaysSomething(t *testing.T) {
+	c, _ := serving(t)
+	cleaned := filepath.Join(t.TempDir(), "cleaned")
+	s := begin(t, c, agentproto.Start{Kind: agentproto.KindExec, Shell: []string{"/bin/bash"},
+		Command: "trap 'echo bye; echo bye >&2; echo >" + cleaned + "; exit' HUP; echo ready; while :; do sleep 0.1; done"})
+	for _, output := range []io.Reader{s.Stdout(), s.Stderr()} {
+		if output == s.Stdout() {
+			(&lineReader{output}).expect(t, "ready")
+		}
+		go func() { _, _ = io.Copy(io.Discard, output) }()
+	}
+	_ = s.Close()
+	waitFor(t, "the program's cleaning up", func() bool { return exists(cleaned) })
+}
