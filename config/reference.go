@@ -82,8 +82,11 @@ func section(b *strings.Builder, f settings.Field, path string, level int) {
 	}
 }
 
-// isSection tells whether a key holds a structure of our own.
-func isSection(t reflect.Type) bool { return t.Kind() == reflect.Struct && settings.Own(t) }
+// isSection tells whether a key holds a structure of our own that is not written
+// as one word.
+func isSection(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct && settings.Own(t) && !t.Implements(reflect.TypeFor[encoding.TextMarshaler]())
+}
 
 // sentence is a section's comment, without the key that the heading has.
 func sentence(f settings.Field) string {

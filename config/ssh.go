@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -47,12 +48,35 @@ type SSH struct {
 	// containers are removed.
 	KeepAlive KeepAlive `json:"keepAlive,omitempty" yaml:"keepAlive,omitempty"`
 	// MaxConnections bounds the connections of all clients together; further
-	// ones are closed at once. Negative means no limit. Default: 4096.
+	// ones are refused. Negative means no limit. Default: 4096.
 	MaxConnections int `json:"maxConnections,omitempty" yaml:"maxConnections,omitempty"`
+	// MaxStartups bounds the connections that have not logged in yet, as
+	// sshd_config's MaxStartups does: "start:rate:full" takes all up to start,
+	// refuses rate in a hundred from there on, and more and more up to full,
+	// beyond which it refuses all. A number alone is start and full; "none" is
+	// no limit. Default: "200:30:500".
+	MaxStartups sshserver.Startups `json:"maxStartups,omitempty" yaml:"maxStartups,omitempty"`
+	// PerSource bounds what comes from one source: an IPv4 address, or an IPv6
+	// network. Behind a proxy or a load balancer that does not keep the clients'
+	// addresses, all of them are one source: then turn these limits off, and
+	// exempt it from penalties.
+	PerSource PerSource `json:"perSource,omitempty" yaml:"perSource,omitempty"`
+	// MaxConnectionsPerUser bounds the connections that are logged in with one
+	// username; who has more is told so and sent away. Negative means no limit.
+	// Default: a quarter of maxConnections, but not less than 64.
+	MaxConnectionsPerUser int `json:"maxConnectionsPerUser,omitempty" yaml:"maxConnectionsPerUser,omitempty"`
+	// Penalties keep sources away, for a while, whose connections end badly, as
+	// sshd_config's PerSourcePenalties do. Each such connection adds to its
+	// source's penalty, which passes with time. When that has reached min,
+	// connections of the source are refused until all of it has passed.
+	Penalties Penalties `json:"penalties,omitempty" yaml:"penalties,omitempty"`
 	// MaxChannels bounds the open sessions of one connection; further ones are
 	// refused. Each may take up to 2 MiB of memory. Negative means no limit.
 	// Default: 32.
 	MaxChannels int `json:"maxChannels,omitempty" yaml:"maxChannels,omitempty"`
+	// Environment bounds the environment variables that clients may ask for (ssh
+	// -o SendEnv, SetEnv) in each session; further ones are refused.
+	Environment Environment `json:"environment,omitempty" yaml:"environment,omitempty"`
 	// Forwarding says what clients may forward to and from their containers.
 	Forwarding Forwarding `json:"forwarding,omitempty" yaml:"forwarding,omitempty"`
 	// Algorithms are the algorithms that are offered, by their names in the
@@ -77,6 +101,85 @@ type KeepAlive struct {
 	// CountMax is how many intervals in a row may then pass in silence before
 	// the connection is cut. Default: 3.
 	CountMax int `json:"countMax,omitempty" yaml:"countMax,omitempty"`
+}
+
+// PerSource bounds what comes from one source.
+type PerSource struct {
+	// MaxConnections bounds the connections of one source. Negative means no
+	// limit. Default: a quarter of ssh.maxConnections, but not less than 64.
+	MaxConnections int `json:"maxConnections,omitempty" yaml:"maxConnections,omitempty"`
+	// MaxStartups bounds those that have not logged in yet. Negative means no
+	// limit. Default: 150.
+	MaxStartups int `json:"maxStartups,omitempty" yaml:"maxStartups,omitempty"`
+	// PrefixIPv4 is how many bits of an IPv4 address make a source. Default: 32.
+	PrefixIPv4 int `json:"prefixIPv4,omitempty" yaml:"prefixIPv4,omitempty"`
+	// PrefixIPv6 is how many bits of an IPv6 address make a source. Default: 64,
+	// since a customer gets as much.
+	PrefixIPv6 int `json:"prefixIPv6,omitempty" yaml:"prefixIPv6,omitempty"`
+}
+
+// Server is the form that package sshserver has.
+func (p PerSource) Server() sshserver.PerSource { return sshserver.PerSource(p) }
+
+// Penalties keep sources away, for a while, whose connections end badly.
+type Penalties struct {
+	// Disabled turns penalties off.
+	Disabled bool `json:"disabled,omitempty" yaml:"disabled,omitempty"`
+	// AuthFail is for a connection on which logins were tried and none
+	// succeeded. Negative means no such penalty, as for the next two. Default:
+	// 5s.
+	AuthFail time.Duration `json:"authFail,omitempty" yaml:"authFail,omitempty"`
+	// NoAuth is for a connection that ended before a login was tried. Default:
+	// 1s.
+	NoAuth time.Duration `json:"noAuth,omitempty" yaml:"noAuth,omitempty"`
+	// Grace is for a connection that was cut at ssh.handshakeTimeout. Default:
+	// 10s.
+	Grace time.Duration `json:"grace,omitempty" yaml:"grace,omitempty"`
+	// Min is what a source may have without being refused. Default: 30s.
+	Min time.Duration `json:"min,omitempty" yaml:"min,omitempty"`
+	// Max is the most that a source can have, and so for how long it can be
+	// refused. Default: 1m.
+	Max time.Duration `json:"max,omitempty" yaml:"max,omitempty"`
+	// MaxSources bounds the sources that are remembered. Default: 65536.
+	MaxSources int `json:"maxSources,omitempty" yaml:"maxSources,omitempty"`
+	// Overflow says what happens when there would be more: "permissive" forgets
+	// the penalty that would pass first; "deny" refuses everybody who is not
+	// exempt until a penalty has passed. Default: permissive.
+	Overflow sshserver.Overflow `json:"overflow,omitempty" yaml:"overflow,omitempty"`
+	// Exempt lists addresses and networks, such as 192.0.2.0/24, that get no
+	// penalty. Default: this machine's own, 127.0.0.0/8 and ::1.
+	Exempt []string `json:"exempt,omitempty" yaml:"exempt,omitempty"`
+}
+
+// Server is the form that package sshserver has.
+func (p Penalties) Server() (sshserver.Penalties, error) {
+	s := sshserver.Penalties{
+		Disabled: p.Disabled, AuthFail: p.AuthFail, NoAuth: p.NoAuth, Grace: p.Grace,
+		Min: p.Min, Max: p.Max, MaxSources: p.MaxSources, Overflow: p.Overflow,
+	}
+	if p.Exempt != nil {
+		s.Exempt = []netip.Prefix{} // none is not the default
+	}
+	for _, text := range p.Exempt {
+		network, err := netip.ParsePrefix(text)
+		if address, bad := netip.ParseAddr(text); err != nil && bad == nil {
+			network, err = address.Prefix(address.BitLen())
+		}
+		if err != nil {
+			return s, fmt.Errorf("%q is neither an address nor a network such as 192.0.2.0/24", text)
+		}
+		s.Exempt = append(s.Exempt, network.Masked())
+	}
+	return s, nil
+}
+
+// Environment bounds the environment variables of a session.
+type Environment struct {
+	// MaxVariables bounds their number. Negative means no limit. Default: 128.
+	MaxVariables int `json:"maxVariables,omitempty" yaml:"maxVariables,omitempty"`
+	// MaxBytes bounds the bytes of their names and values together. Negative
+	// means no limit. Default: 131072.
+	MaxBytes int `json:"maxBytes,omitempty" yaml:"maxBytes,omitempty"`
 }
 
 // Forwarding says what clients may forward to and from their containers: a
@@ -124,16 +227,16 @@ func (f Forwarding) Server() sshserver.Forwarding {
 // be offered.
 type Algorithms struct {
 	// KeyExchanges agree on the keys of a connection. Default:
-	// mlkem768x25519-sha256, curve25519-sha256, ecdh-sha2-nistp256, -384 and
-	// -521.
+	// mlkem768x25519-sha256, curve25519-sha256. Clients that have neither may
+	// have ecdh-sha2-nistp256.
 	KeyExchanges []string `json:"keyExchanges,omitempty" yaml:"keyExchanges,omitempty"`
 	// Ciphers encrypt. Default: aes128-gcm@openssh.com,
 	// aes256-gcm@openssh.com, chacha20-poly1305@openssh.com, aes128-ctr,
 	// aes192-ctr, aes256-ctr.
 	Ciphers []string `json:"ciphers,omitempty" yaml:"ciphers,omitempty"`
 	// MACs protect what a cipher does not protect by itself. Default:
-	// hmac-sha2-256-etm@openssh.com, hmac-sha2-512-etm@openssh.com,
-	// hmac-sha2-256, hmac-sha2-512.
+	// hmac-sha2-256-etm@openssh.com, hmac-sha2-512-etm@openssh.com. Clients that
+	// have neither, nor a cipher without MAC, may have hmac-sha2-256.
 	MACs []string `json:"macs,omitempty" yaml:"macs,omitempty"`
 	// HostKeys sign for the server. Those for which there is no host key are
 	// not offered. Default: ed25519, ECDSA, and RSA with SHA-2.
@@ -151,7 +254,16 @@ func (s SSH) withDefaults() SSH {
 	setDefault(&s.KeepAlive.Interval, sshserver.DefaultKeepAliveInterval)
 	setDefault(&s.KeepAlive.CountMax, sshserver.DefaultKeepAliveCountMax)
 	setDefault(&s.MaxConnections, sshserver.DefaultMaxConnections)
+	setDefault(&s.MaxStartups, sshserver.DefaultStartups)
+	setDefault(&s.PerSource.MaxConnections, sshserver.DefaultShare(s.MaxConnections))
+	setDefault(&s.PerSource.MaxStartups, sshserver.DefaultSourceStartups)
+	setDefault(&s.PerSource.PrefixIPv4, sshserver.DefaultSourcePrefixIPv4)
+	setDefault(&s.PerSource.PrefixIPv6, sshserver.DefaultSourcePrefixIPv6)
+	setDefault(&s.MaxConnectionsPerUser, sshserver.DefaultShare(s.MaxConnections))
+	s.Penalties = s.Penalties.withDefaults()
 	setDefault(&s.MaxChannels, sshserver.DefaultMaxChannels)
+	setDefault(&s.Environment.MaxVariables, sshserver.DefaultMaxEnvVariables)
+	setDefault(&s.Environment.MaxBytes, sshserver.DefaultMaxEnvBytes)
 	setDefault(&s.CipherChoice, sshserver.CipherChoiceAuto)
 	setDefault(&s.DrainTimeout, defaultDrainTimeout)
 	setDefault(&s.Forwarding.AllowTCP, "yes")
@@ -171,6 +283,23 @@ func (s SSH) withDefaults() SSH {
 		}
 	}
 	return s
+}
+
+func (p Penalties) withDefaults() Penalties {
+	def := sshserver.DefaultPenalties()
+	setDefault(&p.AuthFail, def.AuthFail)
+	setDefault(&p.NoAuth, def.NoAuth)
+	setDefault(&p.Grace, def.Grace)
+	setDefault(&p.Min, def.Min)
+	setDefault(&p.Max, def.Max)
+	setDefault(&p.MaxSources, def.MaxSources)
+	setDefault(&p.Overflow, def.Overflow)
+	if p.Exempt == nil {
+		for _, network := range def.Exempt {
+			p.Exempt = append(p.Exempt, network.String())
+		}
+	}
+	return p
 }
 
 func setDefault[T comparable](field *T, def T) {
@@ -197,6 +326,11 @@ func (s SSH) validate() error {
 	if s.DrainTimeout < 0 {
 		errs.Add("drainTimeout", "%s is negative; leave it out for the default", s.DrainTimeout)
 	}
+	errs.Under("maxStartups", s.MaxStartups.Validate())
+	errs.Under("perSource", s.PerSource.Server().Validate())
+	penalties, err := s.Penalties.Server()
+	errs.Under("penalties.exempt", err)
+	errs.Under("penalties", penalties.Validate())
 	errs.Under("cipherChoice", settings.OneOf(string(s.CipherChoice), s.CipherChoice.Values()...))
 	f := s.Forwarding
 	errs.Under("forwarding.allowTcp", sshserver.Forwarding{TCP: f.AllowTCP}.Validate())

@@ -3,6 +3,7 @@ package sshserver
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -41,7 +42,7 @@ func authMethods(names []string) ([]string, error) {
 
 // offer sets the callbacks of the methods that clients may use: the library
 // tells clients about those only.
-func (c *connection) offer(config *ssh.ServerConfig, handler NetworkConnectionHandler) {
+func (c *connection) offer(config *ssh.ServerConfig, handler NetworkConnectionHandler, tries *attempts) {
 	for _, method := range c.settings.authMethods {
 		switch method {
 		case authNone:
@@ -67,17 +68,46 @@ func (c *connection) offer(config *ssh.ServerConfig, handler NetworkConnectionHa
 		}
 	}
 	config.AuthLogCallback = func(meta ssh.ConnMetadata, method string, err error) {
+		tries.count(err)
 		switch {
 		case err == nil:
-			c.log.Debug("authentication accepted", "method", method, "user", meta.User())
+			c.stranger.Debug("authentication accepted", "method", method, "user", meta.User())
 		case errors.Is(err, ssh.ErrNoAuth):
 			// How clients ask which methods there are.
 		case errors.Is(err, errAuthUnavailable):
-			c.log.Warn("authentication unavailable", "method", method, "user", meta.User(), "error", err)
+			c.stranger.Warn("authentication unavailable", "method", method, "user", meta.User(), "error", err)
 		default:
-			c.log.Info("authentication refused", "method", method, "user", meta.User(), "error", err)
+			c.stranger.Info("authentication refused", "method", method, "user", meta.User(), "error", err)
 		}
 	}
+}
+
+// attempts are those of one connection to log in, as far as they are of
+// interest for its offence.
+type attempts struct{ refused, unavailable int }
+
+func (a *attempts) count(err error) {
+	switch {
+	case err == nil || errors.Is(err, ssh.ErrNoAuth):
+	case errors.Is(err, errAuthUnavailable):
+		a.unavailable++
+	default:
+		a.refused++
+	}
+}
+
+// offence is that of a connection without a login, which has ended with err.
+func (a *attempts) offence(err error) offence {
+	switch {
+	case a.refused > 0:
+		return offenceAuthFail
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return offenceGrace
+	case a.unavailable > 0:
+		// Nobody could say whether it was right.
+		return noOffence
+	}
+	return offenceNoAuth
 }
 
 // verdict turns a handler's answer into the library's. The text of the error

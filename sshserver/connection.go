@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/time/rate"
 )
 
 // refusalTimeout is how long a client has to read why it is being sent away.
@@ -31,9 +32,13 @@ const channelGrace = 20 * time.Millisecond
 type connection struct {
 	// Immutable.
 	settings *settings
+	place    *place
+	tally    *tally
 	id       string
 	net      *transport
 	log      *slog.Logger // without the user, who is not known yet
+	// stranger is log for what a client does before its login.
+	stranger *slog.Logger
 
 	// ctx ends when the connection is cut. The Server's interface has no
 	// context: connections begin here.
@@ -43,6 +48,9 @@ type connection struct {
 	// done is closed by the Server when serve has returned.
 	done chan struct{}
 
+	// offence is how the connection ended, for the Server; set by serve.
+	offence offence
+
 	// conn and forwards are set before there are channels.
 	conn     ssh.Conn
 	forwards counter
@@ -50,6 +58,9 @@ type connection struct {
 	// tasks are the goroutines that call handlers; OnDisconnect waits for them.
 	// Only serve and its tasks start tasks.
 	tasks sync.WaitGroup
+
+	// exchanges bounds the key exchanges.
+	exchanges *rate.Limiter
 
 	// freed gets a value when a channel is uncounted.
 	freed chan struct{}
@@ -69,22 +80,28 @@ type connection struct {
 	ended     bool
 }
 
-func newConnection(netConn net.Conn, settings *settings) *connection {
+func newConnection(netConn net.Conn, place *place, settings *settings, tally *tally) *connection {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &connection{
 		settings:  settings,
+		place:     place,
+		tally:     tally,
 		id:        hex.EncodeToString(id[:]),
 		net:       newTransport(netConn),
 		ctx:       ctx,
 		cancel:    cancel,
 		done:      make(chan struct{}),
+		exchanges: newExchanges(),
 		freed:     make(chan struct{}, 1),
 		forwards:  counter{limit: settings.maxForwards},
 		listeners: map[Address]Listener{},
 	}
-	c.log = settings.log.With("connection", c.id, "remote", remoteName(netConn))
+	c.net.overfull = func() { tally.refused(limitLoginBytes) }
+	remote := remoteName(netConn)
+	c.log = slog.New(newSparing(settings.log.Handler(), connectionRecords, connectionBurst)).With("connection", c.id, "remote", remote)
+	c.stranger = settings.strangers.With("connection", c.id, "remote", remote)
 	return c
 }
 
@@ -101,7 +118,7 @@ func (c *connection) serve() {
 		return
 	}
 	if err != nil {
-		c.log.Info("connection refused", "error", err)
+		c.stranger.Info("connection refused", "error", err)
 		return
 	}
 	c.log.Debug("connected")
@@ -122,13 +139,24 @@ func (c *connection) serve() {
 
 // serveHandler is what happens between OnNetworkConnection and OnDisconnect.
 func (c *connection) serveHandler(handler NetworkConnectionHandler) {
-	conn, channels, requests, err := c.handshake(handler)
+	var tries attempts
+	conn, channels, requests, err := c.handshake(handler, &tries)
 	if err != nil {
-		c.log.Info("no login", "error", err)
+		// A connection that the server has cut is no offence of the client's.
+		if c.ctx.Err() == nil {
+			c.offence = tries.offence(err)
+		}
+		c.stranger.Info("no login", "error", err)
 		c.call(c.log, "OnHandshakeFailed", func() { handler.OnHandshakeFailed(err) })
 		return
 	}
 	log := c.log.With("user", conn.User())
+	if err := c.place.login(conn.User()); err != nil {
+		log.Warn("connection refused after the login", "error", err, "limit", limitNames[limitUserConnections])
+		c.call(c.log, "OnHandshakeFailed", func() { handler.OnHandshakeFailed(err) })
+		c.refuse(err, channels, requests)
+		return
+	}
 	log.Info("logged in", "client", string(conn.ClientVersion()))
 
 	if c.settings.keepAliveInterval > 0 {
@@ -159,7 +187,7 @@ func (c *connection) serveHandler(handler NetworkConnectionHandler) {
 }
 
 // handshake runs the key exchange and the login, within a deadline.
-func (c *connection) handshake(handler NetworkConnectionHandler) (
+func (c *connection) handshake(handler NetworkConnectionHandler, tries *attempts) (
 	conn *ssh.ServerConn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request, err error,
 ) {
 	begin, timeout := time.Now(), c.settings.handshakeTimeout
@@ -169,7 +197,10 @@ func (c *connection) handshake(handler NetworkConnectionHandler) (
 		}
 	}
 	config := c.settings.protocol
-	c.offer(&config, handler)
+	c.offer(&config, handler, tries)
+	for _, key := range c.settings.hostKeys {
+		config.AddHostKey(c.paced(key))
+	}
 	var protocol net.Conn = c.net
 	if c.settings.cipherChoice.choosesCipher(c.net.Conn) {
 		early, ciphers, err := seeProposal(c.net, config.ServerVersion)
@@ -196,6 +227,7 @@ func (c *connection) handshake(handler NetworkConnectionHandler) (
 	case err != nil:
 		return nil, nil, nil, err
 	}
+	c.net.trust()
 	if timeout > 0 {
 		// A failure means that the connection is gone, which the next read
 		// finds out.
@@ -246,6 +278,7 @@ func (c *connection) serveRequests(login SSHConnectionHandler, log *slog.Logger,
 				}
 			}
 			flooded = true
+			c.tally.refused(limitRequests)
 			log.Warn("the client sends global requests faster than they are handled; its connection is cut")
 			c.cut()
 		}
@@ -323,6 +356,7 @@ func (c *connection) serveChannels(login SSHConnectionHandler, log *slog.Logger,
 			continue
 		}
 		if reason, words := c.addChannel(); words != "" {
+			c.tally.refused(limitSessions)
 			log.Info("session refused: "+words, "limit", c.settings.maxChannels)
 			_ = ch.Reject(reason, words)
 			continue

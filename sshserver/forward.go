@@ -37,6 +37,7 @@ func (c *connection) serveDial(login SSHConnectionHandler, log *slog.Logger, id 
 		refuse(ssh.Prohibited, "forwarding to this destination is not allowed", nil)
 		return
 	case !c.forwards.add():
+		c.tally.refused(limitForwards)
 		refuse(ssh.ResourceShortage, "too many forwarded connections", nil)
 		return
 	}
@@ -113,6 +114,7 @@ func (c *connection) openListener(login SSHConnectionHandler, log *slog.Logger, 
 	c.mu.Unlock()
 	switch {
 	case full:
+		c.tally.refused(limitListeners)
 		return nil, fmt.Errorf("the client has %d listeners already", maxListeners)
 	case twice:
 		return nil, errors.New("the client listens there already")
@@ -151,6 +153,7 @@ func (c *connection) relay(log *slog.Logger, l Listener, describe func(from Addr
 			return
 		}
 		if !c.forwards.add() {
+			c.tally.refused(limitForwards)
 			log.Info("forward refused: too many forwarded connections", "from", from.String())
 			_ = conn.Close()
 			continue

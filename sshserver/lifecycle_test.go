@@ -25,7 +25,8 @@ import (
 func TestSlowHandlersStallNobodyElse(t *testing.T) {
 	release := make(chan struct{})
 	opened := make(chan struct{})
-	h := newHouse(t, func(_ *sshserver.Server, toy *toy) {
+	h := newHouse(t, func(s *sshserver.Server, toy *toy) {
+		s.MaxEnvVariables = -1
 		toy.hooks.open = func(id uint64) error {
 			if id == 0 {
 				close(opened)

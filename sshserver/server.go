@@ -28,6 +28,8 @@ const (
 	DefaultMaxConnections    = 4096
 	DefaultMaxChannels       = 32
 	DefaultMaxForwards       = 256
+	DefaultMaxEnvVariables   = 128
+	DefaultMaxEnvBytes       = 128 << 10
 	DefaultDisconnectTimeout = 30 * time.Second
 )
 
@@ -90,9 +92,25 @@ type Server struct {
 	KeepAliveCountMax int
 
 	// MaxConnections bounds the connections of all clients together, those in
-	// the handshake included. Further ones are closed as soon as they are
+	// the handshake included. Further ones are refused as soon as they are
 	// accepted. Zero means 4096; negative means no limit.
 	MaxConnections int
+
+	// MaxStartups bounds those of them that have not logged in. Zero means
+	// DefaultStartups.
+	MaxStartups Startups
+
+	// PerSource bounds what comes from one address or network.
+	PerSource PerSource
+
+	// MaxPerUser bounds the connections that are logged in with one
+	// username. Further ones may log in, are told so, and are cut; the handler
+	// is told of a failed handshake. Zero means a quarter of MaxConnections but
+	// not less than 64; negative means no limit.
+	MaxPerUser int
+
+	// Penalties refuse sources whose connections have ended badly.
+	Penalties Penalties
 
 	// MaxChannels bounds the open sessions of one connection; further ones are
 	// refused with "resource shortage". Up to 2 MiB of input that nobody reads
@@ -109,6 +127,13 @@ type Server struct {
 	// web browser over ssh -D can come near to; negative means no limit.
 	MaxForwards int
 
+	// MaxEnvVariables and MaxEnvBytes bound the environment variables that a
+	// session may ask for: their number, and the bytes of their names and values
+	// together. Further ones are refused. Zero means 128, as many as OpenSSH
+	// takes, and 128 KiB, the most that Linux takes for a single one; negative
+	// means no limit.
+	MaxEnvVariables, MaxEnvBytes int
+
 	// DisconnectTimeout bounds how long Shutdown waits for OnDisconnect of the
 	// connections that it had to cut. Zero means 30 seconds.
 	DisconnectTimeout time.Duration
@@ -117,8 +142,12 @@ type Server struct {
 	// address, and the user after the login. Nil means none.
 	Logger *slog.Logger
 
+	tally     tally
+	farewells farewells
+
 	// mu guards what follows. It is held for memory only.
 	mu          sync.Mutex
+	admission   *admission // nil before the first Serve
 	closed      bool
 	listeners   map[*net.Listener]struct{}
 	connections map[*connection]struct{}
@@ -154,7 +183,8 @@ func (s *Server) Serve(l net.Listener) error {
 	if err != nil {
 		return err
 	}
-	if !s.addListener(key) {
+	admission := s.addListener(key, settings)
+	if admission == nil {
 		return ErrServerClosed
 	}
 	defer s.removeListener(key)
@@ -179,18 +209,24 @@ func (s *Server) Serve(l net.Listener) error {
 			continue
 		}
 		pause = 0
-		s.start(netConn, settings)
+		s.start(netConn, admission, settings)
 	}
 }
 
-// start serves a connection in a goroutine of its own, or closes it.
-func (s *Server) start(netConn net.Conn, settings *settings) {
-	c := newConnection(netConn, settings)
+// start serves a connection in a goroutine of its own, or sends it away.
+func (s *Server) start(netConn net.Conn, admission *admission, settings *settings) {
+	place, refusal := admission.enter(netConn.RemoteAddr())
+	if refusal != nil {
+		settings.strangers.Warn("connection refused: "+refusal.words,
+			"remote", remoteName(netConn), "limit", limitNames[refusal.limit])
+		s.farewells.say(netConn, settings.protocol.ServerVersion, refusal.words)
+		return
+	}
+	c := newConnection(netConn, place, settings, &s.tally)
 
 	s.mu.Lock()
 	closed := s.closed
-	full := settings.maxConnections >= 0 && len(s.connections) >= settings.maxConnections
-	if !closed && !full {
+	if !closed {
 		if s.connections == nil {
 			s.connections = make(map[*connection]struct{})
 		}
@@ -198,11 +234,9 @@ func (s *Server) start(netConn net.Conn, settings *settings) {
 	}
 	s.mu.Unlock()
 
-	if closed || full {
-		if full {
-			c.log.Warn("connection refused: too many connections", "limit", settings.maxConnections)
-		}
+	if closed {
 		_ = netConn.Close()
+		place.leave(noOffence)
 		return
 	}
 	go func() {
@@ -230,6 +264,7 @@ func (s *Server) Connections() int {
 // the cut, Shutdown stops waiting and the error says so.
 func (s *Server) Shutdown(ctx context.Context) error {
 	connections := s.close()
+	defer s.farewells.all.Wait()
 	for _, c := range connections {
 		c.shutdown(ctx)
 	}
@@ -301,6 +336,7 @@ func (s *Server) close() []*connection {
 	for _, l := range listeners {
 		_ = (*l).Close()
 	}
+	s.farewells.close()
 	return connections
 }
 
@@ -310,17 +346,20 @@ func (s *Server) isClosed() bool {
 	return s.closed
 }
 
-func (s *Server) addListener(l *net.Listener) bool {
+// addListener returns who decides about the listener's connections, or nil if
+// the server is closed.
+func (s *Server) addListener(l *net.Listener, settings *settings) *admission {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return false
+		return nil
 	}
 	if s.listeners == nil {
 		s.listeners = make(map[*net.Listener]struct{})
+		s.admission = newAdmission(settings, &s.tally)
 	}
 	s.listeners[l] = struct{}{}
-	return true
+	return s.admission
 }
 
 func (s *Server) removeListener(l *net.Listener) {
@@ -330,6 +369,7 @@ func (s *Server) removeListener(l *net.Listener) {
 }
 
 func (s *Server) removeConnection(c *connection) {
+	c.place.leave(c.offence)
 	s.mu.Lock()
 	delete(s.connections, c)
 	s.mu.Unlock()
@@ -340,17 +380,26 @@ func (s *Server) removeConnection(c *connection) {
 // in. They never change.
 type settings struct {
 	handler           Handler
-	protocol          ssh.ServerConfig // without callbacks
+	protocol          ssh.ServerConfig // without callbacks and host keys
+	hostKeys          []ssh.Signer
 	cipherChoice      CipherChoice
 	authMethods       []string
 	handshakeTimeout  time.Duration // zero means none
 	keepAliveInterval time.Duration // zero means none
 	keepAliveCountMax int
-	maxConnections    int // negative means no limit
-	maxChannels       int // negative means no limit
+	maxConnections    int // negative means no limit, as with the others
+	maxStartups       Startups
+	perSource         PerSource
+	maxPerUser        int
+	penalties         Penalties
+	maxChannels       int
 	forwarding        Forwarding
-	maxForwards       int // negative means no limit
+	maxForwards       int
+	maxEnvVariables   int
+	maxEnvBytes       int
 	log               *slog.Logger
+	// strangers is log for what clients do that have not logged in.
+	strangers *slog.Logger
 }
 
 // Validate says what is wrong with the fields of a Server, in words for the
@@ -379,8 +428,10 @@ func (s *Server) settings() (*settings, error) {
 	if c := s.CipherChoice; c != "" && !slices.Contains(c.Values(), string(c)) {
 		return nil, fmt.Errorf("sshserver: there is no cipher choice %q", c)
 	}
-	if err := s.Forwarding.Validate(); err != nil {
-		return nil, fmt.Errorf("sshserver: %w", err)
+	for _, part := range []interface{ Validate() error }{s.Forwarding, s.MaxStartups, s.PerSource, s.Penalties} {
+		if err := part.Validate(); err != nil {
+			return nil, fmt.Errorf("sshserver: %w", err)
+		}
 	}
 	version := s.ServerVersion
 	if version == "" {
@@ -402,19 +453,23 @@ func (s *Server) settings() (*settings, error) {
 			MaxAuthTries:            orDefault(s.MaxAuthTries, DefaultMaxAuthTries),
 			ServerVersion:           version,
 		},
+		hostKeys:          keys,
 		cipherChoice:      orDefault(s.CipherChoice, CipherChoiceAuto),
 		authMethods:       methods,
 		handshakeTimeout:  max(0, orDefault(s.HandshakeTimeout, DefaultHandshakeTimeout)),
 		keepAliveInterval: max(0, orDefault(s.KeepAliveInterval, DefaultKeepAliveInterval)),
 		keepAliveCountMax: max(1, orDefault(s.KeepAliveCountMax, DefaultKeepAliveCountMax)),
 		maxConnections:    orDefault(s.MaxConnections, DefaultMaxConnections),
+		maxStartups:       orDefault(s.MaxStartups, DefaultStartups),
+		perSource:         s.PerSource.withDefaults(s.MaxConnections),
+		maxPerUser:        orDefault(s.MaxPerUser, DefaultShare(s.MaxConnections)),
+		penalties:         s.Penalties,
 		maxChannels:       orDefault(s.MaxChannels, DefaultMaxChannels),
 		forwarding:        s.Forwarding,
 		maxForwards:       orDefault(s.MaxForwards, DefaultMaxForwards),
+		maxEnvVariables:   orDefault(s.MaxEnvVariables, DefaultMaxEnvVariables),
+		maxEnvBytes:       orDefault(s.MaxEnvBytes, DefaultMaxEnvBytes),
 		log:               s.Logger,
-	}
-	for _, key := range keys {
-		v.protocol.AddHostKey(key)
 	}
 	if banner := bannerText(s.Banner); banner != "" {
 		v.protocol.BannerCallback = func(ssh.ConnMetadata) string { return banner }
@@ -422,6 +477,7 @@ func (s *Server) settings() (*settings, error) {
 	if v.log == nil {
 		v.log = slog.New(slog.DiscardHandler)
 	}
+	v.strangers = slog.New(newSparing(v.log.Handler(), strangerRecords, strangerBurst))
 	return v, nil
 }
 

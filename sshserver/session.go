@@ -44,8 +44,10 @@ type session struct {
 	// What follows is used by run's goroutine only.
 	stdin   *input
 	started bool
-	// requests counts the channel's requests.
-	requests uint64
+	// requests counts the channel's requests; variables and variableBytes what
+	// it has asked for of its environment.
+	requests                 uint64
+	variables, variableBytes int
 }
 
 // serveSession serves one session channel from its request to its OnClose.
@@ -127,6 +129,7 @@ func (s *session) receive(requests <-chan *ssh.Request) {
 			}
 		}
 		flooded = true
+		s.connection.tally.refused(limitRequests)
 		s.log.Warn("the client sends requests faster than they are handled; its session is closed")
 		_ = s.channel.Close()
 	}
@@ -138,7 +141,12 @@ func (s *session) handle(req *ssh.Request) {
 	switch req.Type {
 	case requestEnv:
 		p, err := parseEnv(req.Payload)
-		s.answer(req, err, func() error { return s.handler.OnEnvRequest(id, p.name, p.value) })
+		s.answer(req, err, func() error {
+			if err := s.addVariable(p); err != nil {
+				return err
+			}
+			return s.handler.OnEnvRequest(id, p.name, p.value)
+		})
 	case requestPty:
 		p, err := parsePty(req.Payload)
 		s.answer(req, err, func() error {
@@ -182,6 +190,19 @@ func (s *session) handle(req *ssh.Request) {
 			s.handler.OnUnsupportedChannelRequest(id, req.Type, req.Payload)
 		})
 	}
+}
+
+// addVariable counts a variable that is asked for, or refuses it. What is asked
+// for twice counts twice: the handler may keep both.
+func (s *session) addVariable(p envPayload) error {
+	limits, size := s.connection.settings, len(p.name)+len(p.value)
+	if over(s.variables, limits.maxEnvVariables) || over(s.variableBytes+size-1, limits.maxEnvBytes) {
+		s.connection.tally.refused(limitEnvironment)
+		return errors.New("the session asks for too many environment variables, or too large ones")
+	}
+	s.variables++
+	s.variableBytes += size
+	return nil
 }
 
 // forwardAgent asks the handler to forward the client's authentication agent.

@@ -1,11 +1,19 @@
 package sshserver
 
 import (
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 )
+
+// maxLoginBytes bounds what a client may send before it has logged in, in all:
+// its identification, key exchanges, keys and signatures. The largest certificates
+// are some 8 KiB, and each may be sent twice in each of MaxAuthTries. The library
+// would keep up to 4 MiB for a client that sends while a handler thinks about its
+// login.
+const maxLoginBytes = 256 << 10
 
 // transport is the network connection below the protocol. It counts what
 // arrives, so that silence can be noticed, answers segments at once, and sends
@@ -17,6 +25,11 @@ type transport struct {
 	acknowledge func()
 	// reads counts the Reads that gave something.
 	reads atomic.Uint64
+	// stranger is the number of bytes before the login; trusted ends the count.
+	stranger atomic.Int64
+	trusted  atomic.Bool
+	// overfull is called when a client has sent too many; may be nil.
+	overfull func()
 	// failed is set before the protocol hears of the end of the connection.
 	failed atomic.Bool
 
@@ -42,11 +55,20 @@ func (t *transport) Read(p []byte) (int, error) {
 	if n > 0 {
 		t.seen()
 	}
+	if !t.trusted.Load() && t.stranger.Add(int64(n)) > maxLoginBytes && err == nil {
+		if t.overfull != nil {
+			t.overfull()
+		}
+		n, err = 0, fmt.Errorf("the client has sent more than %d KiB without a login", maxLoginBytes>>10)
+	}
 	if err != nil {
 		t.failed.Store(true)
 	}
 	return n, err
 }
+
+// trust says that the client has logged in.
+func (t *transport) trust() { t.trusted.Store(true) }
 
 // seen counts a Read that has given something.
 func (t *transport) seen() {

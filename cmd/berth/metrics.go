@@ -34,6 +34,10 @@ func (m *metrics) observe(srv *sshserver.Server, b *docker.Backend) {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
 	}
 	gauge("berth_connections", "SSH connections, those in the handshake included.", func() float64 { return float64(srv.Connections()) })
+	gauge("berth_unauthenticated_connections", "SSH connections that have not logged in.", func() float64 { return float64(srv.Stats().Unauthenticated) })
+	gauge("berth_penalized_sources", "Addresses and networks that are refused for what they did.", func() float64 { return float64(srv.Stats().Penalized) })
+	m.labelled("berth_refusals_total", "What limits have refused, or delayed: docs/limits.md.", "limit", func() map[string]uint64 { return srv.Stats().Refusals })
+	m.labelled("berth_penalties_total", "Penalties for connections that ended without a login.", "kind", func() map[string]uint64 { return srv.Stats().Penalties })
 	gauge("berth_containers", "Containers that connections have.", func() float64 { return float64(len(b.Containers())) })
 	gauge("berth_pool_ready", "Containers that wait for a login.", func() float64 { return float64(b.PoolStats().Ready) })
 	gauge("berth_pool_target", "Containers that should wait for a login.", func() float64 { return float64(b.PoolStats().Target) })
@@ -41,4 +45,14 @@ func (m *metrics) observe(srv *sshserver.Server, b *docker.Backend) {
 	counter("berth_pool_hits_total", "Logins that found a container waiting.", func() float64 { return float64(b.PoolStats().Hits) })
 	counter("berth_pool_misses_total", "Logins that found none, though there is a pool.", func() float64 { return float64(b.PoolStats().Misses) })
 	counter("berth_pool_lost_total", "Containers that ended while they waited.", func() float64 { return float64(b.PoolStats().Lost) })
+}
+
+// labelled adds counters that differ in a label. Each key that there is now has
+// one.
+func (m *metrics) labelled(name, help, label string, values func() map[string]uint64) {
+	for key := range values() {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: name, Help: help, ConstLabels: prometheus.Labels{label: key},
+		}, func() float64 { return float64(values()[key]) }))
+	}
 }

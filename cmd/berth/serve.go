@@ -128,6 +128,10 @@ func (s *server) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	a := cfg.SSH.Algorithms
+	penalties, err := cfg.SSH.Penalties.Server()
+	if err != nil {
+		return err
+	}
 	srv := &sshserver.Server{
 		Handler:           auth.NewHandler(ctx, authenticator, b.Handler, log),
 		HostKeys:          hostKeys,
@@ -141,9 +145,15 @@ func (s *server) run(ctx context.Context) error {
 		KeepAliveInterval: cfg.SSH.KeepAlive.Interval,
 		KeepAliveCountMax: cfg.SSH.KeepAlive.CountMax,
 		MaxConnections:    cfg.SSH.MaxConnections,
+		MaxStartups:       cfg.SSH.MaxStartups,
+		PerSource:         cfg.SSH.PerSource.Server(),
+		MaxPerUser:        cfg.SSH.MaxConnectionsPerUser,
+		Penalties:         penalties,
 		MaxChannels:       cfg.SSH.MaxChannels,
 		Forwarding:        cfg.SSH.Forwarding.Server(),
 		MaxForwards:       cfg.SSH.Forwarding.MaxConnections,
+		MaxEnvVariables:   cfg.SSH.Environment.MaxVariables,
+		MaxEnvBytes:       cfg.SSH.Environment.MaxBytes,
 		Logger:            log,
 	}
 	if err := srv.Validate(); err != nil {
