@@ -74,6 +74,12 @@ type SSH struct {
 	// refused. Each may take up to 2 MiB of memory. Negative means no limit.
 	// Default: 32.
 	MaxChannels int `json:"maxChannels,omitempty" yaml:"maxChannels,omitempty"`
+	// MaxUnread bounds, in bytes, what a client may have sent on one connection
+	// that no program in its container has read; who sends more is cut off. It
+	// is measured on the network, and counts what is there beside the data. A
+	// session or a forwarded connection takes 2 MiB before the client has to
+	// wait. Negative means no limit. Default: 67108864.
+	MaxUnread int `json:"maxUnread,omitempty" yaml:"maxUnread,omitempty"`
 	// Environment bounds the environment variables that clients may ask for (ssh
 	// -o SendEnv, SetEnv) in each session; further ones are refused.
 	Environment Environment `json:"environment,omitempty" yaml:"environment,omitempty"`
@@ -262,6 +268,7 @@ func (s SSH) withDefaults() SSH {
 	setDefault(&s.MaxConnectionsPerUser, sshserver.DefaultShare(s.MaxConnections))
 	s.Penalties = s.Penalties.withDefaults()
 	setDefault(&s.MaxChannels, sshserver.DefaultMaxChannels)
+	setDefault(&s.MaxUnread, sshserver.DefaultMaxUnread)
 	setDefault(&s.Environment.MaxVariables, sshserver.DefaultMaxEnvVariables)
 	setDefault(&s.Environment.MaxBytes, sshserver.DefaultMaxEnvBytes)
 	setDefault(&s.CipherChoice, sshserver.CipherChoiceAuto)

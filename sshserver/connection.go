@@ -99,6 +99,11 @@ func newConnection(netConn net.Conn, place *place, settings *settings, tally *ta
 		listeners: map[Address]Listener{},
 	}
 	c.net.overfull = func() { tally.refused(limitLoginBytes) }
+	c.net.backlog = newBacklog(settings.maxUnread)
+	c.net.flooded = func() {
+		tally.refused(limitUnread)
+		c.log.Warn("the client has sent too much that no program has read; its connection is cut", "limit", settings.maxUnread)
+	}
 	remote := remoteName(netConn)
 	c.log = slog.New(newSparing(settings.log.Handler(), connectionRecords, connectionBurst)).With("connection", c.id, "remote", remote)
 	c.stranger = settings.strangers.With("connection", c.id, "remote", remote)

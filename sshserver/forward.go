@@ -177,19 +177,23 @@ func (c *connection) relay(log *slog.Logger, l Listener, describe func(from Addr
 // splice copies both ways between a channel and a connection, half-closes each
 // where the other has ended, and closes both when that has come to its end.
 func (c *connection) splice(channel ssh.Channel, requests <-chan *ssh.Request, conn Conn) {
+	// A channel that the client does not close stays, and counts.
+	gone := make(chan struct{})
+	defer func() { <-gone }()
+	inflow := c.net.backlog.open(channel)
 	stop := context.AfterFunc(c.ctx, func() { _ = conn.Close() })
 	defer stop()
 	defer func() { _ = conn.Close() }()
 	defer func() { _ = channel.Close() }()
 
-	gone := make(chan struct{}) // the client has closed the channel
 	go func() {
 		ssh.DiscardRequests(requests)
+		inflow.close()
 		close(gone)
 	}()
 	in := make(chan struct{})
 	go func() {
-		_, err := relay.Copy(conn, channel)
+		_, err := relay.Copy(conn, inflow)
 		switch {
 		case c.net.failed.Load():
 			// Not an end, but a break: the other side must not take half of
@@ -201,7 +205,7 @@ func (c *connection) splice(channel ssh.Channel, requests <-chan *ssh.Request, c
 		close(in)
 		if err != nil {
 			// Nobody takes it any more; the client is not to wait for that.
-			_, _ = io.Copy(io.Discard, channel)
+			_, _ = io.Copy(io.Discard, inflow)
 		}
 	}()
 	out := make(chan error, 1)

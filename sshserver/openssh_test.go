@@ -340,8 +340,8 @@ func TestOpenSSHAlgorithms(t *testing.T) {
 				t.Errorf("%s=%s: %+v", option, name, got)
 			}
 		}
-		if tried < 3 {
-			t.Errorf("%s: only %d names are known to the client", option, tried)
+		if tried == 0 {
+			t.Errorf("%s: no name is known to the client", option)
 		}
 	}
 	// mlkem768x25519 is younger than some clients; the library's has it.

@@ -30,6 +30,7 @@ const (
 	DefaultMaxForwards       = 256
 	DefaultMaxEnvVariables   = 128
 	DefaultMaxEnvBytes       = 128 << 10
+	DefaultMaxUnread         = 64 << 20
 	DefaultDisconnectTimeout = 30 * time.Second
 )
 
@@ -133,6 +134,13 @@ type Server struct {
 	// takes, and 128 KiB, the most that Linux takes for a single one; negative
 	// means no limit.
 	MaxEnvVariables, MaxEnvBytes int
+
+	// MaxUnread bounds, in bytes, what a client may have sent on one connection
+	// that no program has read; who sends more is cut off. It is measured on the
+	// network, where a byte in a packet of its own takes 36. A channel takes 2
+	// MiB before the client has to wait. Zero means 64 MiB; negative means no
+	// limit.
+	MaxUnread int
 
 	// DisconnectTimeout bounds how long Shutdown waits for OnDisconnect of the
 	// connections that it had to cut. Zero means 30 seconds.
@@ -397,6 +405,7 @@ type settings struct {
 	maxForwards       int
 	maxEnvVariables   int
 	maxEnvBytes       int
+	maxUnread         int
 	log               *slog.Logger
 	// strangers is log for what clients do that have not logged in.
 	strangers *slog.Logger
@@ -469,6 +478,7 @@ func (s *Server) settings() (*settings, error) {
 		maxForwards:       orDefault(s.MaxForwards, DefaultMaxForwards),
 		maxEnvVariables:   orDefault(s.MaxEnvVariables, DefaultMaxEnvVariables),
 		maxEnvBytes:       orDefault(s.MaxEnvBytes, DefaultMaxEnvBytes),
+		maxUnread:         orDefault(s.MaxUnread, DefaultMaxUnread),
 		log:               s.Logger,
 	}
 	if banner := bannerText(s.Banner); banner != "" {

@@ -81,7 +81,9 @@ func (c *connection) serveSession(login SSHConnectionHandler, log *slog.Logger, 
 		closed:     make(chan struct{}),
 		waiting:    make(chan *ssh.Request, maxWaitingRequests),
 	}
-	s.stdin = &input{channel: channel, net: c.net}
+	inflow := c.net.backlog.open(channel)
+	defer inflow.close()
+	s.stdin = &input{channel: channel, inflow: inflow, net: c.net}
 	s.run(requests)
 }
 

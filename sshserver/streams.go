@@ -23,6 +23,7 @@ var (
 // input is the client's side of standard input.
 type input struct {
 	channel ssh.Channel
+	inflow  *inflow // of the channel
 	net     *transport
 	// err sticks. Used by the one reader only.
 	err error
@@ -40,7 +41,7 @@ func (i *input) Read(p []byte) (int, error) {
 	if i.err != nil {
 		return 0, i.err
 	}
-	n, err := i.channel.Read(p)
+	n, err := i.inflow.Read(p)
 	if err == io.EOF {
 		if _, closed := i.channel.SendRequest(requestKeepAlive, false, nil); closed != nil || i.net.failed.Load() {
 			err = ErrChannelClosed

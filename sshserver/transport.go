@@ -1,6 +1,7 @@
 package sshserver
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -25,6 +26,10 @@ type transport struct {
 	acknowledge func()
 	// reads counts the Reads that gave something.
 	reads atomic.Uint64
+	// backlog is what nobody has read; may be nil. flooded is called when that is
+	// too much, before Read fails.
+	backlog *backlog
+	flooded func()
 	// stranger is the number of bytes before the login; trusted ends the count.
 	stranger atomic.Int64
 	trusted  atomic.Bool
@@ -54,6 +59,10 @@ func (t *transport) Read(p []byte) (int, error) {
 	n, err := t.Conn.Read(p)
 	if n > 0 {
 		t.seen()
+		if t.backlog != nil && t.backlog.add(n) && err == nil {
+			t.flooded()
+			n, err = 0, errors.New("the client sends what nobody reads")
+		}
 	}
 	if !t.trusted.Load() && t.stranger.Add(int64(n)) > maxLoginBytes && err == nil {
 		if t.overfull != nil {

@@ -152,6 +152,7 @@ func (s *server) run(ctx context.Context) error {
 		MaxChannels:       cfg.SSH.MaxChannels,
 		Forwarding:        cfg.SSH.Forwarding.Server(),
 		MaxForwards:       cfg.SSH.Forwarding.MaxConnections,
+		MaxUnread:         cfg.SSH.MaxUnread,
 		MaxEnvVariables:   cfg.SSH.Environment.MaxVariables,
 		MaxEnvBytes:       cfg.SSH.Environment.MaxBytes,
 		Logger:            log,
