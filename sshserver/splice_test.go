@@ -63,7 +63,7 @@ func testForwardThatIsNotClosed(t *testing.T) {
 	<-over
 }
 
-func testKey(t *testing.T) ssh.Signer {
+func testKey(t testing.TB) ssh.Signer {
 	t.Helper()
 	text, err := GenerateHostKey(HostKeyED25519)
 	if err != nil {
