@@ -42,7 +42,7 @@ type Penalties struct {
 	// means one minute.
 	Max time.Duration
 	// MaxSources bounds the sources that are remembered. Zero means 65536, which
-	// take some 15 MiB.
+	// take some 12 MiB.
 	MaxSources int
 	// Overflow says what happens when there would be more. Empty means
 	// OverflowPermissive.
