@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -18,6 +19,7 @@ import (
 	"github.com/berth-ssh/berth/config/internal/sourcedoc"
 	"github.com/berth-ssh/berth/docker"
 	"github.com/berth-ssh/berth/internal/settings"
+	"github.com/berth-ssh/berth/sshserver"
 )
 
 var sameConfig = cmpopts.IgnoreUnexported(docker.ExecutionConfig{})
@@ -214,6 +216,11 @@ func TestProblems(t *testing.T) {
 		"listen":          {"ssh: {listen: '2222'}\n", []string{`f.yaml:1:15: ssh.listen: "2222" must be host:port`}},
 		"port":            {"ssh: {listen: ':99999'}\n", []string{`f.yaml:1:15: ssh.listen: port "99999"`}},
 		"version":         {"ssh: {serverVersion: 'SSH-2.0-a b'}\n", []string{"f.yaml:1:22: ssh.serverVersion: "}},
+		"startups":        {"ssh:\n  maxStartups: 10:30:5\n", []string{"f.yaml:2:16: ssh.maxStartups: full is 5, which is below the start, 10"}},
+		"source":          {"ssh:\n  perSource: {prefixIPv6: 129}\n", []string{"f.yaml:2:3: ssh.perSource: 129 is no length of a prefix of IPv6 addresses, 1 to 128"}},
+		"penalties":       {"ssh:\n  penalties: {max: 1s}\n", []string{"f.yaml:2:3: ssh.penalties: the maximum of penalties, 1s, is below their minimum, 30s"}},
+		"overflow":        {"ssh:\n  penalties: {overflow: no}\n", []string{`f.yaml:2:3: ssh.penalties: there is no overflow policy "no"`}},
+		"exempt":          {"ssh:\n  penalties: {exempt: [192.0.2]}\n", []string{`f.yaml:2:15: ssh.penalties.exempt: "192.0.2" is neither an address nor a network such as 192.0.2.0/24`}},
 		"negative":        {"ssh: {drainTimeout: -1s}\n", []string{"f.yaml:1:21: ssh.drainTimeout: -1s is negative"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -258,6 +265,38 @@ func TestExcerpt(t *testing.T) {
 	}
 	if got, want := list[0].Excerpt(), "     2 |   lisen: x\n       |   ^\n"; got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	c, err := Parse("f.yaml", []byte("ssh:\n  maxConnections: 1000\n  maxStartups: 10:30:100\n  penalties: {exempt: [192.0.2.7, '2001:db8::1/32']}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.SSH
+	if s.MaxStartups != (sshserver.Startups{Start: 10, Rate: 30, Full: 100}) || s.PerSource.MaxConnections != 250 || s.MaxConnectionsPerUser != 250 {
+		t.Errorf("%+v", s)
+	}
+	penalties, err := s.Penalties.Server()
+	if got := fmt.Sprint(penalties.Exempt); err != nil || got != "[192.0.2.7/32 2001:db8::/32]" {
+		t.Errorf("exempt are %s, %v", got, err)
+	}
+	// Nobody is not the default, which is this machine.
+	for text, want := range map[string]int{"ssh: {penalties: {exempt: []}}": 0, "": 2} {
+		c, err := Parse("f.yaml", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		penalties, err := c.SSH.Penalties.Server()
+		if err != nil || penalties.Exempt == nil || len(penalties.Exempt) != want {
+			t.Errorf("%q: exempt are %v, %v", text, penalties.Exempt, err)
+		}
+	}
+	for limit, want := range map[int]int{0: 1024, -1: -1, 10: 64, 8000: 2000} {
+		c := Config{SSH: SSH{MaxConnections: limit}}.WithDefaults()
+		if got := c.SSH.PerSource.MaxConnections; got != want {
+			t.Errorf("of %d connections a source may have %d, want %d", limit, got, want)
+		}
 	}
 }
 

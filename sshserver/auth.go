@@ -99,7 +99,7 @@ func (a *attempts) count(err error) {
 // offence is that of a connection without a login, which has ended with err.
 func (a *attempts) offence(err error) offence {
 	switch {
-	case a.refused > 0:
+	case a.refused > 0 || errors.Is(err, errAuthPanic):
 		return offenceAuthFail
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return offenceGrace

@@ -116,7 +116,7 @@ func (c *connection) serve() {
 
 	var handler NetworkConnectionHandler
 	var err error
-	ok := c.call(c.log, "OnNetworkConnection", func() {
+	ok := c.call(c.stranger, "OnNetworkConnection", func() {
 		handler, err = c.settings.handler.OnNetworkConnection(tcpAddr(c.net.RemoteAddr()), c.id)
 	})
 	if !ok {
@@ -147,12 +147,12 @@ func (c *connection) serveHandler(handler NetworkConnectionHandler) {
 	var tries attempts
 	conn, channels, requests, err := c.handshake(handler, &tries)
 	if err != nil {
-		// A connection that the server has cut is no offence of the client's.
-		if c.ctx.Err() == nil {
+		// A connection that the server has ended is no offence of the client's.
+		if c.ctx.Err() == nil || errors.Is(err, errAuthPanic) {
 			c.offence = tries.offence(err)
 		}
 		c.stranger.Info("no login", "error", err)
-		c.call(c.log, "OnHandshakeFailed", func() { handler.OnHandshakeFailed(err) })
+		c.call(c.stranger, "OnHandshakeFailed", func() { handler.OnHandshakeFailed(err) })
 		return
 	}
 	log := c.log.With("user", conn.User())
@@ -191,6 +191,9 @@ func (c *connection) serveHandler(handler NetworkConnectionHandler) {
 	log.Info("disconnected", "reason", conn.Wait())
 }
 
+// errAuthPanic is about a panic in a handler that was asked for a login.
+var errAuthPanic = errors.New("the authentication failed inside the server")
+
 // handshake runs the key exchange and the login, within a deadline.
 func (c *connection) handshake(handler NetworkConnectionHandler, tries *attempts) (
 	conn *ssh.ServerConn, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request, err error,
@@ -221,12 +224,12 @@ func (c *connection) handshake(handler NetworkConnectionHandler, tries *attempts
 			return nil, nil, nil, err
 		}
 	}
-	ok := c.call(c.log, "authentication", func() {
+	ok := c.call(c.stranger, "authentication", func() {
 		conn, channels, requests, err = ssh.NewServerConn(protocol, &config)
 	})
 	switch {
 	case !ok:
-		return nil, nil, nil, errors.New("the authentication failed inside the server")
+		return nil, nil, nil, errAuthPanic
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, nil, nil, fmt.Errorf("no login within %v: %w", timeout, err)
 	case err != nil:

@@ -41,7 +41,8 @@ type NetworkConnectionHandler interface {
 	OnAuthKeyboardInteractive(username string, challenge Challenge) (AuthResponse, error)
 
 	// OnHandshakeFailed is called when the handshake or the authentication
-	// ended without a login. OnDisconnect follows.
+	// ended without a login, or the user has too many connections already.
+	// OnDisconnect follows.
 	OnHandshakeFailed(reason error)
 
 	// OnHandshakeSuccess is called once, when the client has proved who it is.

@@ -36,7 +36,7 @@ var limitNames = [limits]string{
 	limitLoginBytes:        "loginBytes",
 	limitKeyExchanges:      "keyExchanges",
 	limitSessions:          "maxChannels",
-	limitForwards:          "maxForwards",
+	limitForwards:          "forwarding.maxConnections",
 	limitListeners:         "listeners",
 	limitEnvironment:       "environment",
 	limitRequests:          "waitingRequests",
