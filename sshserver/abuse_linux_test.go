@@ -377,7 +377,7 @@ func TestManyKeyExchanges(t *testing.T) {
 	must(t, stdin.Close())
 	must(t, s.Wait())
 	equal(t, "bytes that came back", out.Len(), sent)
-	if !strings.Contains(h.logs.String(), "the client asks for new keys too often; it has to wait") {
+	if !strings.Contains(h.logs.String(), "the client asks for new keys too often; from now on it has to wait") {
 		t.Error("no word in the log")
 	}
 }

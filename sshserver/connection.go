@@ -59,8 +59,10 @@ type connection struct {
 	// Only serve and its tasks start tasks.
 	tasks sync.WaitGroup
 
-	// exchanges bounds the key exchanges.
+	// exchanges are the key exchanges of its own; slowed says once that there
+	// are no more.
 	exchanges *rate.Limiter
+	slowed    sync.Once
 
 	// freed gets a value when a channel is uncounted.
 	freed chan struct{}

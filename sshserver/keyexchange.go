@@ -1,7 +1,6 @@
 package sshserver
 
 import (
-	"context"
 	"errors"
 	"io"
 	"time"
@@ -11,13 +10,17 @@ import (
 )
 
 // A client may ask for new keys at any time (RFC 4253 section 9), which costs the
-// server far more than the client. So a connection has exchangeBurst key
-// exchanges at hand, and gets one more each second; others wait, and with them
-// the whole connection. Keys are due after 1 GiB (RFC 4344 section 3.2 allows
-// 64 GiB and more for today's ciphers), which is not faster than that.
+// server more than the client. So a connection has exchangeBurst key exchanges of
+// its own, and gets another one every exchangeInterval. Whoever needs more than that
+// shares sharedExchanges a second with all others who do, and waits for its turn;
+// with it waits the whole connection. So those who ask all the time slow down one
+// another only, and a few percent of one processor is what they get together.
+//
+// Keys are due after 1 GiB (RFC 4253 section 9), or an hour.
 const (
-	exchangeInterval = time.Second
-	exchangeBurst    = 16
+	exchangeInterval = 10 * time.Second
+	exchangeBurst    = 64
+	sharedExchanges  = 100
 )
 
 // pacedKey is a host key for one connection. The library tells nobody of key
@@ -64,23 +67,27 @@ func (p pacedKey) SignWithAlgorithm(random io.Reader, data []byte, algorithm str
 
 // waitForExchange waits until the connection may have another key exchange.
 func (c *connection) waitForExchange() error {
-	reservation := c.exchanges.Reserve()
-	delay := reservation.Delay()
+	if c.exchanges.Allow() {
+		return nil
+	}
+	delay := c.settings.exchanges.Reserve().Delay()
 	if delay == 0 {
 		return nil
 	}
 	c.tally.refused(limitKeyExchanges)
-	c.log.Info("the client asks for new keys too often; it has to wait", "delay", delay)
+	c.slowed.Do(func() { c.log.Info("the client asks for new keys too often; from now on it has to wait") })
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 		return nil
 	case <-c.ctx.Done():
-		return errors.Join(errors.New("the connection ends"), context.Cause(c.ctx))
+		return errors.New("the connection ends")
 	}
 }
 
 func newExchanges() *rate.Limiter {
 	return rate.NewLimiter(rate.Every(exchangeInterval), exchangeBurst)
 }
+
+func newSharedExchanges() *rate.Limiter { return rate.NewLimiter(sharedExchanges, 1) }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/time/rate"
 )
 
 // ErrServerClosed is what Serve and ListenAndServe return after Shutdown or
@@ -407,6 +408,8 @@ type settings struct {
 	maxEnvBytes       int
 	maxUnread         int
 	log               *slog.Logger
+	// exchanges are the key exchanges that all connections share.
+	exchanges *rate.Limiter
 	// strangers is log for what clients do that have not logged in.
 	strangers *slog.Logger
 }
@@ -487,6 +490,7 @@ func (s *Server) settings() (*settings, error) {
 	if v.log == nil {
 		v.log = slog.New(slog.DiscardHandler)
 	}
+	v.exchanges = newSharedExchanges()
 	v.strangers = slog.New(newSparing(v.log.Handler(), strangerRecords, strangerBurst))
 	return v, nil
 }
