@@ -16,8 +16,8 @@ type Settings struct {
 	Host string
 	// CACert, Cert and Key are PEM texts; any of them makes a tcp host use TLS.
 	CACert, Cert, Key string
-	// Timeout bounds each single request, but for those that stream. Zero
-	// means 15 seconds.
+	// Timeout bounds each single request, but for those that stream, and those
+	// that create a container. Zero means 15 seconds.
 	Timeout time.Duration
 }
 
@@ -109,6 +109,7 @@ type api interface {
 	PullImage(ctx context.Context, ref string, platform *ocispec.Platform, progress func(PullProgress)) error
 	LoadImage(ctx context.Context, tar io.Reader) error
 
+	BeginContainer(ctx context.Context, s ContainerSpec) (*Creation, error)
 	CreateContainer(ctx context.Context, s ContainerSpec) (id string, err error)
 	StartContainer(ctx context.Context, id string) error
 	// AttachContainer attaches to all three streams, to be done before the

@@ -48,12 +48,12 @@ func (l *link) unary(ctx context.Context, op string, extra time.Duration,
 
 // heavy is unary for what engines collapse under when too much of it comes at
 // once.
-func (l *link) heavy(ctx context.Context, op string, call func(context.Context, *client.Client) error) error {
-	if err := l.places.take(ctx, op); err != nil {
+func (c *Client) heavy(ctx context.Context, op string, call func(context.Context, *client.Client) error) error {
+	if err := c.link.places.take(ctx, c, op); err != nil {
 		return err
 	}
-	defer l.places.free()
-	return l.unary(ctx, op, 0, call)
+	defer c.link.places.free(c)
+	return c.link.unary(ctx, op, 0, call)
 }
 
 var errNoAnswer = errors.New("no answer in time")
@@ -87,25 +87,6 @@ func isEnd(err error) bool {
 func endedBy(err error, ctx context.Context) bool {
 	return errors.Is(err, ctx.Err()) || errors.Is(err, context.Cause(ctx))
 }
-
-// places bound how many heavy calls run at a time.
-type places chan struct{}
-
-func (p places) take(ctx context.Context, op string) error {
-	select {
-	case p <- struct{}{}:
-		return nil
-	default:
-	}
-	select {
-	case p <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return fail(op, nil, "waited for one of %d places at the engine: %w", cap(p), context.Cause(ctx))
-	}
-}
-
-func (p places) free() { <-p }
 
 // checkID refuses what would change the path of a request.
 func checkID(op, what, id string) error {

@@ -9,37 +9,13 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// CreateContainer makes a container and returns its id. A name in use is an
-// ErrConflict, a missing image an ErrNotFound.
-func (c *Client) CreateContainer(ctx context.Context, s ContainerSpec) (id string, err error) {
-	op := "create container"
-	if s.Name != "" {
-		op = describe(op, s.Name)
-	}
-	if s.Config == nil || s.Config.Image == "" {
-		return "", fail(op, ErrInvalid, "no image is given")
-	}
-	err = c.link.heavy(ctx, op, func(ctx context.Context, api *client.Client) error {
-		r, err := api.ContainerCreate(ctx, client.ContainerCreateOptions{
-			Name:             s.Name,
-			Config:           s.Config,
-			HostConfig:       s.Host,
-			NetworkingConfig: s.Network,
-			Platform:         s.Platform,
-		})
-		id = r.ID
-		return err
-	})
-	return id, err
-}
-
 // StartContainer starts a container; one that runs is no error.
 func (c *Client) StartContainer(ctx context.Context, id string) error {
 	op := describe("start container", id)
 	if err := checkID(op, "container", id); err != nil {
 		return err
 	}
-	return c.link.heavy(ctx, op, func(ctx context.Context, api *client.Client) error {
+	return c.heavy(ctx, op, func(ctx context.Context, api *client.Client) error {
 		_, err := api.ContainerStart(ctx, id, client.ContainerStartOptions{})
 		return err
 	})

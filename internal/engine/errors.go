@@ -52,6 +52,12 @@ func Permanent(err error) bool {
 	return false
 }
 
+// Lost tells whether err is that the engine's answer has not come: then it may
+// have done what it was asked for all the same.
+func Lost(err error) bool {
+	return errors.Is(err, context.Canceled) || err != nil && !Permanent(err) && !errdefs.IsInternal(err)
+}
+
 // failure is an error with its kind.
 type failure struct {
 	// op says what was tried, such as "start container".

@@ -38,7 +38,7 @@ func (c *Client) CreateExec(ctx context.Context, containerID string, s ExecSpec)
 	if s.TTY && s.Columns > 0 && s.Rows > 0 && n.since(consoleSizeAPI) {
 		options.ConsoleSize = client.ConsoleSize{Height: uint(s.Rows), Width: uint(s.Columns)}
 	}
-	err = c.link.heavy(ctx, op, func(ctx context.Context, api *client.Client) error {
+	err = c.heavy(ctx, op, func(ctx context.Context, api *client.Client) error {
 		r, err := api.ExecCreate(ctx, containerID, options)
 		id = r.ID
 		return err
@@ -69,10 +69,10 @@ func (c *Client) StartExec(ctx context.Context, id string, s ExecSpec) (*Stream,
 			query.Set("w", strconv.FormatUint(uint64(s.Columns), 10))
 		}
 	}
-	if err := c.link.places.take(ctx, op); err != nil {
+	if err := c.link.places.take(ctx, c, op); err != nil {
 		return nil, err
 	}
-	defer c.link.places.free()
+	defer c.link.places.free(c)
 	return c.link.hijack(ctx, op, n, "/exec/"+id+"/start", query, body, s.TTY)
 }
 

@@ -236,36 +236,6 @@ func TestConnectionsAreKept(t *testing.T) {
 
 // Hazards 17 and 19.
 func TestLimits(t *testing.T) {
-	t.Run("places", func(t *testing.T) {
-		e, c := fake(t, fakeengine.Options{})
-		const route = "POST /containers/create"
-		e.Order(fakeengine.Fault{Route: route, Hang: true})
-		ctx, leave := context.WithCancel(testContext(t))
-		var group sync.WaitGroup
-		for range heavyCalls {
-			group.Go(func() {
-				_, err := c.CreateContainer(ctx, ContainerSpec{Config: &container.Config{Image: "app"}})
-				if !errors.Is(err, context.Canceled) {
-					t.Errorf("got %v", err)
-				}
-			})
-		}
-		until(t, "all places are taken", func() bool { return e.Count(route) == heavyCalls })
-		hurried, cancel := context.WithTimeout(ctx, short)
-		defer cancel()
-		_, err := c.CreateContainer(hurried, ContainerSpec{Config: &container.Config{Image: "app"}})
-		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "places") {
-			t.Errorf("got %v", err)
-		}
-		if _, err := c.InspectImage(ctx, "app"); err != nil {
-			t.Errorf("other calls wait too: %v", err)
-		}
-		if n := e.Count(route); n != heavyCalls {
-			t.Errorf("%d calls at a time", n)
-		}
-		leave()
-		group.Wait()
-	})
 	t.Run("no answer", func(t *testing.T) {
 		e, _ := fake(t, fakeengine.Options{})
 		c := open(t, Settings{Host: e.Host(), Timeout: time.Second})

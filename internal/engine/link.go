@@ -15,8 +15,6 @@ const (
 	// lingering is how long a link without shares is kept, so that logins that
 	// come one after another do not negotiate each time.
 	lingering = time.Minute
-	// heavyCalls run against one engine at a time; the rest queues.
-	heavyCalls = 16
 	// idleConnections is above heavyCalls, so that a burst of calls finds the
 	// connections of the last one: with net/http's own limit of two per host
 	// all but two would be dialled anew.
@@ -134,7 +132,6 @@ func newLink(s Settings) (*link, error) {
 		address:  a,
 		tls:      config,
 		dial:     dialer.Dialer(),
-		places:   make(places, heavyCalls),
 		transport: &http.Transport{
 			TLSClientConfig:     config.Clone(),
 			MaxIdleConns:        idleConnections,

@@ -24,7 +24,7 @@ func (c *Client) PutArchive(ctx context.Context, container, directory string, ta
 	if err := checkID(op, "container", container); err != nil {
 		return err
 	}
-	return c.link.heavy(ctx, op, func(ctx context.Context, api *client.Client) error {
+	return c.heavy(ctx, op, func(ctx context.Context, api *client.Client) error {
 		_, err := api.CopyToContainer(ctx, container, client.CopyToContainerOptions{DestinationPath: directory, Content: tar})
 		return err
 	})

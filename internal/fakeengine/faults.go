@@ -3,6 +3,7 @@ package fakeengine
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"time"
 )
 
@@ -18,6 +19,9 @@ type Fault struct {
 	Delay time.Duration
 	// Hang gives no answer before the client leaves or the engine stops.
 	Hang bool
+	// Hold keeps the call until Release (or the engine's end), whether or not its
+	// client still waits, and then carries it out: as an overloaded engine does.
+	Hold bool
 	// Status and Message refuse the call.
 	Status  int
 	Message string
@@ -27,7 +31,8 @@ type Fault struct {
 	// HalfAnswer hangs up within the answer's body.
 	HalfAnswer bool
 
-	seen int // guarded by Engine.mu
+	seen int           // guarded by Engine.mu
+	held chan struct{} // closed by Release
 }
 
 // Order makes a fault happen from now on. Faults of one route are tried in
@@ -35,11 +40,25 @@ type Fault struct {
 func (e *Engine) Order(f Fault) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	f.held = make(chan struct{})
 	e.faults = append(e.faults, &f)
 }
 
-// Repair cancels all faults.
+// Release lets all calls go on that are held, and cancels those faults.
+func (e *Engine) Release() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.faults = slices.DeleteFunc(e.faults, func(f *Fault) bool {
+		if f.Hold {
+			close(f.held)
+		}
+		return f.Hold
+	})
+}
+
+// Repair cancels all faults, and lets go on what they held.
 func (e *Engine) Repair() {
+	e.Release()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.faults = nil
@@ -73,6 +92,12 @@ func (e *Engine) suffer(f *Fault, w http.ResponseWriter, r *http.Request, next h
 		case <-timer.C:
 		case <-stopped:
 		case <-r.Context().Done():
+		}
+	}
+	if f.Hold {
+		select {
+		case <-f.held:
+		case <-stopped:
 		}
 	}
 	switch {
