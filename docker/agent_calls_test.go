@@ -75,7 +75,10 @@ func fakeWithAgent(t *testing.T, o fakeengine.Options, seen func(*fakeengine.Pro
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		go func() {
-			<-p.Done
+			select {
+			case <-p.Done:
+			case <-ctx.Done():
+			}
 			cancel()
 		}()
 		_ = agentproto.Serve(ctx, processStream{p}, echoAgent{})

@@ -35,7 +35,7 @@ func (p *provider) agentSpec(ctx context.Context, config *container.Config, host
 	if err != nil {
 		return stepAgent.failed(err)
 	}
-	host.Mounts = append(slices.Clone(host.Mounts), v.mount(true))
+	host.Mounts = append(slices.Clone(host.Mounts), v.mount(p, true))
 	if socket != nil {
 		host.Mounts = append(host.Mounts, socket.mount())
 	}
@@ -62,7 +62,8 @@ func (p *provider) provisionAgent(ctx context.Context, l backend.Launch) (backen
 	if p.pool != nil {
 		waiting, done := p.pool.take()
 		if waiting != nil {
-			c := &madeContainer{p: p, id: waiting.container.id, log: p.log.With("container", shortID(waiting.container.id))}
+			c := &madeContainer{p: p, id: waiting.container.id, launch: waiting.container.launch,
+				log: p.log.With("container", shortID(waiting.container.id))}
 			c.log.Info("took a container from the pool", "user", l.Login.Username)
 			p.register.add(c.id, l.Login, true)
 			return p.agentContainer(l.Login, c, waiting.client), nil

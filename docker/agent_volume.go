@@ -100,12 +100,14 @@ func agentProgram(arch string) (carried, error) {
 	return c, nil
 }
 
-// mount is how containers get the volume.
-func (v *agentVolume) mount(readOnly bool) mount.Mount {
-	return mount.Mount{
-		Type: mount.TypeVolume, Source: v.name, Target: agentDirectory, ReadOnly: readOnly,
-		VolumeOptions: &mount.VolumeOptions{NoCopy: true},
+// mount is how containers get the volume. The first of them makes it, with the
+// name of its server.
+func (v *agentVolume) mount(p *provider, readOnly bool) mount.Mount {
+	options := &mount.VolumeOptions{NoCopy: true}
+	if p.instance != "" {
+		options.Labels = map[string]string{labelInstance: p.instance}
 	}
+	return mount.Mount{Type: mount.TypeVolume, Source: v.name, Target: agentDirectory, ReadOnly: readOnly, VolumeOptions: options}
 }
 
 // ensure fills the volume unless that is known to be done; again says that it
@@ -133,17 +135,16 @@ func (v *agentVolume) ensure(ctx context.Context, p *provider, image string, aga
 }
 
 func (v *agentVolume) fill(ctx context.Context, p *provider, image string) (err error) {
-	labels := map[string]string{}
-	if p.instance != "" {
-		labels[labelInstance] = p.instance
-	}
+	launch := newLaunchID()
+	p.register.own(launch)
+	defer p.register.disown(launch)
 	// Not given up with whoever waits for it: a container that the engine makes all
 	// the same would be nobody's.
 	making, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.Timeouts.ContainerStart)
 	defer cancel()
 	id, err := p.engine.CreateContainer(making, engine.ContainerSpec{
-		Config: &container.Config{Image: image, Entrypoint: []string{injectedAgent}, Labels: labels},
-		Host:   &container.HostConfig{Mounts: []mount.Mount{v.mount(false)}, NetworkMode: "none"},
+		Config: &container.Config{Image: image, Entrypoint: []string{injectedAgent}, Labels: p.labels(launch)},
+		Host:   &container.HostConfig{Mounts: []mount.Mount{v.mount(p, false)}, NetworkMode: "none"},
 	})
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"runtime"
+	"time"
 
 	"github.com/berth-ssh/berth/internal/settings"
 )
@@ -17,6 +18,11 @@ type Config struct {
 	Timeouts TimeoutConfig `json:"timeouts,omitempty" yaml:"timeouts,omitempty"`
 	// Pool keeps containers ready before anybody has logged in.
 	Pool PoolConfig `json:"pool,omitempty" yaml:"pool,omitempty"`
+	// ReapInterval is how often a server looks on the engine for containers of
+	// its own that nobody has any more, and removes them: an earlier run that was
+	// killed may have left some, or an engine that failed. It does so at its
+	// start, too, and "berth reap" does it at any time. Default: 5m.
+	ReapInterval time.Duration `json:"reapInterval,omitempty" yaml:"reapInterval,omitempty"`
 }
 
 // ConnectionConfig says how to reach the engine.
@@ -41,6 +47,9 @@ func (c Config) WithDefaults() Config {
 	c.Execution = c.Execution.WithDefaults()
 	c.Timeouts = c.Timeouts.WithDefaults()
 	c.Pool = c.Pool.WithDefaults()
+	if c.ReapInterval == 0 {
+		c.ReapInterval = defaultReapInterval
+	}
 	return c
 }
 

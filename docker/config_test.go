@@ -330,7 +330,8 @@ func TestWithDefaults(t *testing.T) {
 			ContainerStart: time.Minute, ContainerStop: time.Minute, CommandStart: time.Minute,
 			Signal: time.Minute, Window: time.Minute, HTTP: 15 * time.Second,
 		},
-		Pool: PoolConfig{MaxAge: time.Hour, RefillRate: 10},
+		Pool:         PoolConfig{MaxAge: time.Hour, RefillRate: 10},
+		ReapInterval: 5 * time.Minute,
 	}
 	if got.Connection.Host == defaultHost("windows") {
 		want.Connection.Host = defaultHost("windows")

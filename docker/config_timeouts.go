@@ -25,7 +25,10 @@ type TimeoutConfig struct {
 	Signal time.Duration `json:"signal,omitempty" yaml:"signal,omitempty"`
 	// Window bounds changing the size of a terminal. Default: 60s.
 	Window time.Duration `json:"window,omitempty" yaml:"window,omitempty"`
-	// HTTP bounds each single request to the engine. Default: 15s.
+	// HTTP bounds each single request to the engine, but for the creation of a
+	// container, which containerStart bounds. At most 16 requests that make or
+	// start something are under way at one engine; others wait, each connection
+	// in its turn, and that counts for the timeout of the step. Default: 15s.
 	HTTP time.Duration `json:"http,omitempty" yaml:"http,omitempty"`
 }
 

@@ -28,6 +28,7 @@ func (c Config) Validate() error {
 	errs.Under("timeouts", c.Timeouts.Validate())
 	errs.Under("pool", c.Pool.Validate())
 	errs.Under("pool", c.checkPool())
+	checkTimeout(&errs, "reapInterval", c.ReapInterval)
 	return errs.Err()
 }
 

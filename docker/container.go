@@ -2,14 +2,10 @@ package docker
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/moby/moby/api/types/container"
 
@@ -24,96 +20,20 @@ const (
 	labelUsername   = "containerssh_username"
 	// labelInstance names the server that made the container.
 	labelInstance = "berth.instance"
+	// labelRun names the run of that server.
+	labelRun = "berth.run"
 	// labelLaunch is unique to each container, so that one whose creation was
 	// answered with a fault can be found.
 	labelLaunch = "berth.launch"
 )
 
-// madeContainer is a container that has been created and belongs to one workload.
-type madeContainer struct {
-	p   *provider
-	id  string
-	log *slog.Logger
-}
-
-// create makes the container and gets its image if need be. socket is for its agent;
-// nil without one.
-func (p *provider) create(ctx context.Context, l backend.Launch, socket *agentSocket) (*madeContainer, error) {
-	launch := newLaunchID()
-	spec, err := p.spec(ctx, l, launch, socket)
-	if err != nil {
-		return nil, err
+// labels tell whose a container is.
+func (p *provider) labels(launch string) map[string]string {
+	labels := map[string]string{labelLaunch: launch}
+	if p.instance != "" {
+		labels[labelInstance], labels[labelRun] = p.instance, p.run
 	}
-	id, err := p.tryCreate(ctx, spec, launch, l.Progress)
-	var failed *backend.Error
-	if errors.As(err, &failed) && errors.Is(err, engine.ErrNotFound) {
-		if err := p.missingImage(ctx, failed, l.Progress); err != nil {
-			return nil, err
-		}
-		id, err = p.tryCreate(ctx, spec, launch, l.Progress)
-	}
-	if err != nil {
-		return nil, err
-	}
-	log := p.log.With("container", shortID(id))
-	log.Debug("created the container", "code", MContainerCreate)
-	return &madeContainer{p: p, id: id, log: log}, nil
-}
-
-// tryCreate makes the engine's call, until ContainerStart has passed. An answer
-// that was lost on the way may have made a container all the same: those are
-// swept up in the background.
-func (p *provider) tryCreate(ctx context.Context, spec engine.ContainerSpec, launch string, progress func(string)) (id string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, p.config.Timeouts.ContainerStart)
-	defer cancel()
-	doubts := 0
-	err = p.do(ctx, stepCreate, retrying(progress, func(ctx context.Context) error {
-		var err error
-		id, err = p.engine.CreateContainer(ctx, spec)
-		if err != nil && !engine.Permanent(err) || errors.Is(err, context.Canceled) {
-			doubts++
-		}
-		return err
-	}))
-	if doubts > 0 {
-		p.sweep(ctx, launch, id, doubts)
-	}
-	return id, err
-}
-
-// sweepFor is how long an engine may take to come forward with a container
-// whose creation it has not confirmed.
-const sweepFor = 10 * time.Second
-
-// sweep removes all containers of a launch but one, in the background; there are
-// at most as many as doubts.
-func (p *provider) sweep(ctx context.Context, launch, keep string, doubts int) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), min(sweepFor, p.config.Timeouts.ContainerStop))
-	p.removals.Go(func() {
-		defer cancel()
-		removed := map[string]bool{}
-		for {
-			found, _ := p.engine.ListContainers(ctx, map[string]string{labelLaunch: launch})
-			for _, c := range found {
-				if c.ID == keep || removed[c.ID] {
-					continue
-				}
-				p.log.Info("removing a container whose creation was not confirmed",
-					"container", shortID(c.ID), "code", MContainerRemove)
-				if err := p.engine.RemoveContainer(ctx, c.ID); err == nil {
-					removed[c.ID] = true
-				}
-			}
-			if len(removed) >= doubts {
-				return
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(time.Second):
-			}
-		}
-	})
+	return labels
 }
 
 // spec is the one place that turns configuration into a container.
@@ -129,10 +49,7 @@ func (p *provider) spec(ctx context.Context, l backend.Launch, launch string, so
 		config.Labels[labelIP] = l.Login.Client.IP.String()
 		config.Labels[labelUsername] = strings.ToValidUTF8(l.Login.Username, "\uFFFD")
 	}
-	config.Labels[labelLaunch] = launch
-	if p.instance != "" {
-		config.Labels[labelInstance] = p.instance
-	}
+	maps.Copy(config.Labels, p.labels(launch))
 
 	var host container.HostConfig
 	if x.Launch.HostConfig != nil {
@@ -294,25 +211,6 @@ func sizeOf(s backend.Size) backend.Size {
 	return s
 }
 
-// start starts the container.
-func (c *madeContainer) start(ctx context.Context, progress func(string)) error {
-	err := c.p.do(ctx, stepStart, retrying(progress, func(ctx context.Context) error {
-		return c.p.engine.StartContainer(ctx, c.id)
-	}))
-	var failed *backend.Error
-	if !errors.As(err, &failed) {
-		return err
-	}
-	if code := startFailure(failed.Err.Error()); code != 0 {
-		failed.Exit = uint32(code)
-		failed.User = UserMessageInitializeSSHSession + " The image has no program to start: " +
-			"the one that is configured is missing or can't be run."
-		failed.Message = "could not start the container: its command is not in the image; " +
-			"set execution.idleCommand and execution.agentPath to what the image has, or execution.agent to none"
-	}
-	return failed
-}
-
 // startFailure recognizes the engines' words for a program that cannot be
 // started: 127 if there is none, 126 if it can't be executed, as shells say it;
 // otherwise 0.
@@ -329,35 +227,4 @@ func startFailure(text string) int {
 		return 126
 	}
 	return 0
-}
-
-// discard removes the container in the background, since somebody waits for
-// the word that it is not to be had.
-func (c *madeContainer) discard(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.p.config.Timeouts.ContainerStop)
-	c.p.removals.Go(func() {
-		defer cancel()
-		if err := c.remove(ctx); err != nil {
-			c.log.Error("a container is left for the reaper", "error", err, "code", EFailedContainerRemove)
-		}
-	})
-}
-
-// remove kills the container, if it still runs, and removes it.
-func (c *madeContainer) remove(ctx context.Context) error {
-	err := c.p.do(ctx, stepRemove, func(ctx context.Context) error {
-		return c.p.engine.RemoveContainer(ctx, c.id)
-	})
-	if err != nil {
-		return err
-	}
-	c.p.register.remove(c.id)
-	c.log.Debug("removed the container", "code", MContainerRemoveSuccessful)
-	return nil
-}
-
-func newLaunchID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return hex.EncodeToString(b[:])
 }

@@ -73,7 +73,7 @@ func newHandler(client net.TCPAddr, connectionID string, config Config, logger *
 		requests: orNothing(requests), failures: orNothing(failures),
 	}
 	if b != nil {
-		p.instance, p.pool, p.register, p.sockets = b.instance, b.pool, b.register, b.sockets
+		p.instance, p.run, p.pool, p.register, p.sockets = b.instance, b.run, b.pool, b.register, b.sockets
 	}
 	return backend.NewConnection(client, connectionID, backend.Options{
 		Provider:    p,
@@ -124,9 +124,11 @@ type Backend struct {
 	engine   *engine.Client
 	log      *slog.Logger
 	instance string
+	run      string // of the instance, from Open to Close
 	register *register
 	pool     *pool         // nil without one
 	sockets  *agentSockets // nil without them
+	reaper   *reaper       // nil before Watch
 
 	requests, failures Counter
 }
@@ -134,7 +136,8 @@ type Backend struct {
 // Open reaches the engine, once, and checks the configuration but for the
 // image, which may be chosen later with UseGuestImage. instance names this
 // server on the labels of its containers, so that Reap can tell them from
-// those of other servers on the same engine. ctx bounds reaching the engine.
+// those of other servers on the same engine: no two servers may run under one
+// name. Empty means that nothing is ever reaped. ctx bounds reaching the engine.
 func Open(ctx context.Context, config Config, instance string, logger *slog.Logger, requests, failures Counter) (*Backend, error) {
 	config = config.WithDefaults()
 	if err := config.Connection.Validate(); err != nil {
@@ -154,7 +157,7 @@ func Open(ctx context.Context, config Config, instance string, logger *slog.Logg
 		logger.Warn("the guest agent is disabled: no signals reach programs in connection mode", "code", EGuestAgentDisabled)
 	}
 	return &Backend{
-		config: config, engine: e, log: logger, instance: instance, register: newRegister(),
+		config: config, engine: e, log: logger, instance: instance, run: newLaunchID(), register: newRegister(),
 		requests: orNothing(requests), failures: orNothing(failures),
 	}, nil
 }
@@ -203,7 +206,7 @@ func (b *Backend) Warm(ctx context.Context) {
 		return
 	}
 	b.pool = newPool(ctx, &provider{
-		config: b.config, engine: b.engine, log: b.log, instance: b.instance,
+		config: b.config, engine: b.engine, log: b.log, instance: b.instance, run: b.run, register: b.register,
 		requests: b.requests, failures: b.failures, sockets: b.sockets,
 	})
 }
@@ -227,26 +230,11 @@ func (b *Backend) Validate() error {
 	return err
 }
 
-// Reap removes the containers that an earlier run of the same instance has
-// left. No other server may be running under that name.
-func (b *Backend) Reap(ctx context.Context) (removed int, err error) {
-	left, err := b.engine.ListContainers(ctx, map[string]string{labelInstance: b.instance})
-	if err != nil {
-		return 0, err
-	}
-	for _, c := range left {
-		if err := b.engine.RemoveContainer(ctx, c.ID); err != nil {
-			return removed, err
-		}
-		removed++
-		b.log.Info("removed a container that an earlier run had left", "container", shortID(c.ID),
-			"code", MContainerRemoveSuccessful)
-	}
-	return removed, nil
-}
-
 // Close removes the containers of the pool, and gives the engine's client back.
 func (b *Backend) Close() {
+	if b.reaper != nil {
+		b.reaper.close()
+	}
 	if b.pool != nil {
 		b.pool.close()
 	}

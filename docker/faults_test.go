@@ -243,7 +243,7 @@ func TestLostAnswers(t *testing.T) {
 // Hazard 17: a connection whose engine call hangs holds up no other.
 func TestSlowCallBlocksNobody(t *testing.T) {
 	e := newFake(t)
-	e.Order(fakeengine.Fault{Route: "POST /containers/create", Nth: 1, Hang: true})
+	e.Order(fakeengine.Fault{Route: "POST /containers/create", Nth: 1, Hold: true})
 	cfg := fakeConfig(e, docker.ExecutionModeConnection)
 	slow, err := docker.New(net.TCPAddr{}, "slow", cfg, testLogger(t), nil, nil)
 	if err != nil {
@@ -258,6 +258,7 @@ func TestSlowCallBlocksNobody(t *testing.T) {
 	if status, _, stderr := login(t, cfg, "quick", "hello"); status.Code != 5 {
 		t.Errorf("exit %+v, stderr %q", status, stderr)
 	}
+	e.Release()
 	slow.OnDisconnect()
 	nothingLeft(t, e)
 }

@@ -1,14 +1,25 @@
 package docker_test
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
+	"go.uber.org/goleak"
+
+	"github.com/berth-ssh/berth/internal/engine"
 	"github.com/berth-ssh/berth/internal/testpodman"
 )
 
 func TestMain(m *testing.M) {
 	code := m.Run()
 	testpodman.Stop()
+	engine.CloseIdle()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
 	os.Exit(code)
 }

@@ -27,8 +27,9 @@ type provider struct {
 	engine             *engine.Client
 	log                *slog.Logger
 	requests, failures Counter
-	// instance names the server on labels; empty for embedders.
-	instance string
+	// instance and run name the server, and its run, on labels; empty for
+	// embedders.
+	instance, run string
 	// pool, register and sockets may be nil.
 	pool     *pool
 	register *register

@@ -275,6 +275,7 @@ func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Conf
 		b.Close()
 		return nil, fmt.Errorf("cannot make the directory of the containers' sockets: %w", err)
 	}
+	b.Watch(server)
 	b.Warm(server)
 	return b, nil
 }

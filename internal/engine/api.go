@@ -87,6 +87,8 @@ type Container struct {
 	ID     string
 	Labels map[string]string
 	State  string
+	// Created is in whole seconds.
+	Created time.Time
 }
 
 // PullProgress is one line of news about a pull.

@@ -122,7 +122,7 @@ func (c *Client) ListContainers(ctx context.Context, labels map[string]string) (
 		}
 		list = make([]Container, 0, len(r.Items))
 		for _, item := range r.Items {
-			list = append(list, Container{ID: item.ID, Labels: item.Labels, State: string(item.State)})
+			list = append(list, Container{ID: item.ID, Labels: item.Labels, State: string(item.State), Created: time.Unix(item.Created, 0)})
 		}
 		return nil
 	})

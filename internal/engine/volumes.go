@@ -50,9 +50,23 @@ func (c *Client) FileSize(ctx context.Context, container, path string) (size int
 
 // ListVolumes lists the volumes whose names begin with prefix.
 func (c *Client) ListVolumes(ctx context.Context, prefix string) ([]Volume, error) {
+	return c.listVolumes(ctx, prefix, client.Filters{})
+}
+
+// UnusedVolumes is ListVolumes for those that carry all labels and that no
+// container has, be it running or not.
+func (c *Client) UnusedVolumes(ctx context.Context, prefix string, labels map[string]string) ([]Volume, error) {
+	filters := client.Filters{}.Add("dangling", "true")
+	for name, value := range labels {
+		filters.Add("label", name+"="+value)
+	}
+	return c.listVolumes(ctx, prefix, filters)
+}
+
+func (c *Client) listVolumes(ctx context.Context, prefix string, filters client.Filters) ([]Volume, error) {
 	var list []Volume
 	err := c.link.unary(ctx, "list volumes", 0, func(ctx context.Context, api *client.Client) error {
-		r, err := api.VolumeList(ctx, client.VolumeListOptions{Filters: client.Filters{}.Add("name", prefix)})
+		r, err := api.VolumeList(ctx, client.VolumeListOptions{Filters: filters.Add("name", prefix)})
 		if err != nil {
 			return err
 		}

@@ -22,6 +22,7 @@ type container struct {
 	openStdin  bool
 	autoRemove bool
 	mounts     []mountPoint
+	created    time.Time
 	// state is created, running or exited.
 	state    string
 	exitCode int
@@ -85,8 +86,8 @@ func (e *Engine) createContainer(w http.ResponseWriter, r *http.Request) {
 		command: slices.Concat(entrypoint, command), env: slices.Concat(image.Env, request.Env),
 		user: request.User, dir: request.WorkingDir,
 		tty: request.Tty, openStdin: request.OpenStdin, autoRemove: request.HostConfig.AutoRemove,
-		mounts:   request.HostConfig.Mounts,
-		state:    "created",
+		mounts: request.HostConfig.Mounts,
+		state:  "created", created: time.Now(),
 		nextExit: make(chan struct{}), removed: make(chan struct{}),
 	}
 	c.process = e.newContainerProcess(c)
@@ -379,16 +380,22 @@ func (e *Engine) listContainers(w http.ResponseWriter, r *http.Request) {
 	list := []any{}
 	e.mu.Lock()
 	for _, c := range e.containers {
-		matches := c.state == "running" || r.URL.Query().Get("all") != ""
-		for label := range filters.Label {
-			name, value, exact := strings.Cut(label, "=")
-			has, ok := c.labels[name]
-			matches = matches && ok && (!exact || has == value)
-		}
-		if matches {
-			list = append(list, map[string]any{"Id": c.id, "Labels": c.labels, "State": c.state})
+		if (c.state == "running" || r.URL.Query().Get("all") != "") && carries(c.labels, filters.Label) {
+			list = append(list, map[string]any{"Id": c.id, "Labels": c.labels, "State": c.state, "Created": c.created.Unix()})
 		}
 	}
 	e.mu.Unlock()
 	answer(w, http.StatusOK, list)
+}
+
+// carries says whether all labels that a filter names are there, with the value
+// that it may have.
+func carries(labels map[string]string, wanted map[string]bool) bool {
+	for label := range wanted {
+		name, value, exact := strings.Cut(label, "=")
+		if has, ok := labels[name]; !ok || exact && has != value {
+			return false
+		}
+	}
+	return true
 }

@@ -56,7 +56,7 @@ type Engine struct {
 	images     map[string]Image
 	containers map[string]*container // by id
 	execs      map[string]*execution
-	volumes    map[string]volume // by name
+	volumes    map[string]*volume // by name
 	faults     []*Fault
 	calls      []Call
 	serial     int
@@ -91,7 +91,7 @@ func Start(o Options) (*Engine, error) {
 		images:     map[string]Image{},
 		containers: map[string]*container{},
 		execs:      map[string]*execution{},
-		volumes:    map[string]volume{},
+		volumes:    map[string]*volume{},
 	}
 	for ref, image := range o.Images {
 		e.addImage(ref, image)

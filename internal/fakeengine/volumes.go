@@ -12,11 +12,17 @@ import (
 	"strings"
 )
 
-// volume holds the sizes of its files, by their paths within it.
-type volume map[string]int64
+// volume is guarded by Engine.mu.
+type volume struct {
+	labels map[string]string
+	files  map[string]int64 // sizes, by the paths within it
+}
 
 // mountPoint is where a container has a volume.
-type mountPoint struct{ Type, Source, Target string }
+type mountPoint struct {
+	Type, Source, Target string
+	VolumeOptions        struct{ Labels map[string]string }
+}
 
 // missingBind is the source of a bind mount that is not there; empty if all are.
 func (e *Engine) missingBind(mounts []mountPoint) string {
@@ -46,14 +52,14 @@ func (c *container) binds() map[string]string {
 func (e *Engine) makeVolumes(c *container) {
 	for _, m := range c.mounts {
 		if m.Type == "volume" && e.volumes[m.Source] == nil {
-			e.volumes[m.Source] = volume{}
+			e.volumes[m.Source] = &volume{labels: m.VolumeOptions.Labels, files: map[string]int64{}}
 		}
 	}
 }
 
 // within finds the volume that a container has at a path, or above it, and the
 // rest of the path. Called with e.mu held.
-func (e *Engine) within(c *container, name string) (v volume, rest string) {
+func (e *Engine) within(c *container, name string) (v *volume, rest string) {
 	for _, m := range c.mounts {
 		if rest, ok := strings.CutPrefix(path.Clean(name)+"/", path.Clean(m.Target)+"/"); ok {
 			return e.volumes[m.Source], path.Clean(rest)
@@ -68,7 +74,7 @@ func (e *Engine) putArchive(w http.ResponseWriter, r *http.Request) {
 	if c == nil {
 		return
 	}
-	added := volume{}
+	added := map[string]int64{}
 	for archive := tar.NewReader(r.Body); ; {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -87,7 +93,7 @@ func (e *Engine) putArchive(w http.ResponseWriter, r *http.Request) {
 	v, directory := e.within(c, r.URL.Query().Get("path"))
 	for name, size := range added {
 		if v != nil {
-			v[path.Join(directory, name)] = size
+			v.files[path.Join(directory, name)] = size
 		}
 	}
 	e.mu.Unlock()
@@ -107,7 +113,11 @@ func (e *Engine) statArchive(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Query().Get("path")
 	e.mu.Lock()
 	v, rest := e.within(c, name)
-	size, ok := v[rest]
+	var size int64
+	ok := false
+	if v != nil {
+		size, ok = v.files[rest]
+	}
 	e.mu.Unlock()
 	if !ok {
 		refuse(w, http.StatusNotFound, "Could not find the file %s in container %s", name, c.id)
@@ -118,10 +128,13 @@ func (e *Engine) statArchive(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// listVolumes lists those whose names have a part that is asked for.
+// listVolumes lists those whose names have a part that is asked for, that carry
+// all labels, and that no container has if only "dangling" ones are wanted.
 func (e *Engine) listVolumes(w http.ResponseWriter, r *http.Request) {
 	var filters struct {
-		Name map[string]bool `json:"name"`
+		Name     map[string]bool `json:"name"`
+		Label    map[string]bool `json:"label"`
+		Dangling map[string]bool `json:"dangling"`
 	}
 	if text := r.URL.Query().Get("filters"); text != "" {
 		if err := json.Unmarshal([]byte(text), &filters); err != nil {
@@ -131,17 +144,29 @@ func (e *Engine) listVolumes(w http.ResponseWriter, r *http.Request) {
 	}
 	list := []any{}
 	e.mu.Lock()
-	for name := range e.volumes {
-		matches := true
+	for name, v := range e.volumes {
+		matches := carries(v.labels, filters.Label) && (!filters.Dangling["true"] || e.user(name) == "")
 		for part := range filters.Name {
 			matches = matches && strings.Contains(name, part)
 		}
 		if matches {
-			list = append(list, map[string]any{"Name": name, "Driver": "local", "CreatedAt": "2024-01-01T00:00:00Z"})
+			list = append(list, map[string]any{"Name": name, "Driver": "local", "Labels": v.labels, "CreatedAt": "2024-01-01T00:00:00Z"})
 		}
 	}
 	e.mu.Unlock()
 	answer(w, http.StatusOK, map[string]any{"Volumes": list, "Warnings": []string{}})
+}
+
+// user is a container that has a volume, or "". Called with e.mu held.
+func (e *Engine) user(volume string) string {
+	for _, c := range e.containers {
+		for _, m := range c.mounts {
+			if m.Source == volume {
+				return c.id
+			}
+		}
+	}
+	return ""
 }
 
 // removeVolume removes one that no container has.
@@ -149,14 +174,7 @@ func (e *Engine) removeVolume(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	e.mu.Lock()
 	_, ok := e.volumes[name]
-	used := ""
-	for _, c := range e.containers {
-		for _, m := range c.mounts {
-			if m.Source == name {
-				used = c.id
-			}
-		}
-	}
+	used := e.user(name)
 	if ok && used == "" {
 		delete(e.volumes, name)
 	}
