@@ -20,6 +20,8 @@ import (
 // program, and for whoever else may read that directory.
 //
 //	GET /containers   the containers that connections have, and the pool (status)
+//	GET /leftovers    what nobody owns on the engine (reaped)
+//	POST /leftovers   the same, removed
 //	GET /metrics      for Prometheus
 const controlSocket = "control.sock"
 
@@ -52,6 +54,8 @@ func serveControl(state *state, address string, b *docker.Backend, m *metrics, l
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(status{b.Containers(), b.PoolStats()})
 	})
+	all.HandleFunc("GET /leftovers", serveLeftovers(b))
+	all.HandleFunc("POST /leftovers", serveLeftovers(b))
 	path := state.path(controlSocket)
 	_ = os.Remove(path) // of an earlier run: the directory is locked
 	l, err := net.Listen("unix", path)
@@ -70,6 +74,11 @@ func serveControl(state *state, address string, b *docker.Backend, m *metrics, l
 
 // askControl asks the server that runs with a state directory.
 func askControl(ctx context.Context, dir, what string, answer any) error {
+	return callControl(ctx, dir, http.MethodGet, what, 10*time.Second, answer)
+}
+
+// callControl is askControl for what may take some time.
+func callControl(ctx context.Context, dir, method, what string, timeout time.Duration, answer any) error {
 	dir, err := stateDirectory(dir)
 	if err != nil {
 		return err
@@ -81,9 +90,9 @@ func askControl(ctx context.Context, dir, what string, answer any) error {
 		},
 		DisableKeepAlives: true,
 	}}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://berth"+what, nil)
+	request, err := http.NewRequestWithContext(ctx, method, "http://berth"+what, nil)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ made from any image on a Docker Engine or Podman, and gone when the client leave
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(serveCommand(), psCommand(), configCommand(), versionCommand())
+	root.AddCommand(serveCommand(), psCommand(), reapCommand(), configCommand(), versionCommand())
 	ran, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK

@@ -254,7 +254,7 @@ func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Conf
 
 	b, err := docker.Open(ctx, cfg.Docker, state.instance, log, m.requests, m.failures)
 	if err != nil {
-		return nil, fmt.Errorf("%w (start Docker or Podman, or name another engine in docker.connection.host)", err)
+		return nil, engineError(err)
 	}
 	if cfg.OwnImage() {
 		name, err := b.UseGuestImage(ctx)
@@ -278,6 +278,11 @@ func openBackend(ctx context.Context, signals <-chan os.Signal, cfg *config.Conf
 	b.Watch(server)
 	b.Warm(server)
 	return b, nil
+}
+
+// engineError says what to do about an engine that can't be reached.
+func engineError(err error) error {
+	return fmt.Errorf("%w (start Docker or Podman, or name another engine in docker.connection.host)", err)
 }
 
 // errStopped says that a signal came before the server was ready.

@@ -56,7 +56,7 @@ func openState(dir string) (*state, error) {
 	}
 	unlock, err := lockFile(filepath.Join(dir, "lock"))
 	if errors.Is(err, errLocked) {
-		return nil, fmt.Errorf("another berth uses the state directory %s: stop it, or name another directory with --state-dir", dir)
+		return nil, &lockedError{dir}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot lock the state directory: %w", err)
@@ -197,6 +197,15 @@ func ownKeyFiles() []string {
 	}
 	return files
 }
+
+// lockedError says that a server runs with a state directory.
+type lockedError struct{ dir string }
+
+func (e *lockedError) Error() string {
+	return fmt.Sprintf("another berth uses the state directory %s: stop it, or name another directory with --state-dir", e.dir)
+}
+
+func (e *lockedError) Unwrap() error { return errLocked }
 
 // errLocked says that somebody else holds a lock.
 var errLocked = errors.New("locked by another process")
