@@ -11,6 +11,7 @@ import (
 
 	"github.com/berth-ssh/berth/agentproto"
 	"github.com/berth-ssh/berth/backend"
+	"github.com/berth-ssh/berth/internal/engine"
 )
 
 const (
@@ -22,8 +23,12 @@ const (
 	poolQuiet = 50 * time.Millisecond
 	// poolShrink is how often a pool that has grown gives one place up.
 	poolShrink = time.Minute
-	// poolMaxRetry is the longest pause between attempts to make a container.
+	// poolMaxRetry is the longest pause between attempts to make a container where
+	// the engine has said no for good, as when there is no image; poolRetry is the
+	// longest where it has a problem, or is not there: so long after its return
+	// the pool may be empty.
 	poolMaxRetry = 30 * time.Second
+	poolRetry    = 2 * time.Second
 )
 
 // pool keeps containers ready. Its owner closes it.
@@ -45,6 +50,7 @@ type pool struct {
 	cold   int       // logins that have found nothing, and wait for an engine
 	quiet  time.Time // nothing is made before that, since somebody has logged in
 	broken time.Time // likewise, since it has failed
+	fault  bool      // the last attempt has failed, and the log has it
 	stats  PoolStats
 }
 
@@ -145,14 +151,14 @@ func (l *pool) run() {
 	limiter := rate.NewLimiter(rate.Limit(l.c.RefillRate), poolMakers)
 	retry := backoff.NewExponentialBackOff()
 	retry.MaxInterval = poolMaxRetry
-	failed := make(chan bool, poolMakers) // how making one has ended
+	made := make(chan error, poolMakers) // how making one has ended
 	for {
 		wanted, pause := l.tend(time.Now())
 		if wanted {
 			if limiter.Wait(l.ctx) != nil {
 				return
 			}
-			l.work.Go(func() { failed <- l.make() != nil })
+			l.work.Go(func() { made <- l.make() })
 			continue
 		}
 		timer := time.NewTimer(pause)
@@ -162,11 +168,15 @@ func (l *pool) run() {
 			return
 		case <-l.wake:
 		case <-timer.C:
-		case fault := <-failed:
+		case err := <-made:
 			l.mu.Lock()
 			l.making--
-			if fault {
-				l.broken = time.Now().Add(retry.NextBackOff())
+			if err != nil {
+				pause := retry.NextBackOff()
+				if !engine.Permanent(err) {
+					pause = min(pause, poolRetry)
+				}
+				l.broken = time.Now().Add(pause)
 			} else {
 				retry.Reset()
 			}
@@ -219,15 +229,18 @@ func (l *pool) tend(now time.Time) (wanted bool, pause time.Duration) {
 func (l *pool) make() error {
 	c, client, err := l.p.makeAgent(l.ctx, backend.Launch{Progress: func(string) {}})
 	if err != nil {
-		if l.ctx.Err() == nil {
-			l.log.Error("the pool could not make a container", "error", err, "code", backend.Code(err))
-		}
+		l.report(err)
 		return err
 	}
 	l.rehearse(client)
 	l.mu.Lock()
 	l.ready = append(l.ready, &pooled{container: c, client: client, made: time.Now()})
+	again := l.fault
+	l.fault = false
 	l.mu.Unlock()
+	if again {
+		l.log.Info("the pool makes containers again")
+	}
 	l.work.Go(func() {
 		select {
 		case <-client.Done():
@@ -257,6 +270,22 @@ func (l *pool) rehearse(client *agentproto.Client) {
 	defer s.Close()
 	_ = s.CloseWrite()
 	_, _ = s.Wait(ctx)
+}
+
+// report logs that no container could be made: as an error once, and not every other
+// second.
+func (l *pool) report(err error) {
+	if l.ctx.Err() != nil {
+		return
+	}
+	level := slog.LevelError
+	l.mu.Lock()
+	if l.fault {
+		level = slog.LevelDebug
+	}
+	l.fault = true
+	l.mu.Unlock()
+	l.log.Log(l.ctx, level, "the pool could not make a container; trying again", "error", err, "code", backend.Code(err))
 }
 
 // close removes all that wait, and returns when they are gone, or left to the

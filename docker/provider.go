@@ -116,8 +116,11 @@ func (p *provider) count(err error) error {
 
 func (s step) failed(err error) *backend.Error {
 	user := s.user
-	if errors.Is(err, engine.ErrUnavailable) {
+	switch {
+	case errors.Is(err, engine.ErrUnavailable):
 		user += " The container engine does not answer; try again later."
+	case strings.Contains(strings.ToLower(err.Error()), "no space left on device"):
+		user += " The container engine has no space left on its disk; tell whoever runs this server."
 	}
 	return &backend.Error{Code: s.fail, User: user, Message: "could not " + s.name, Err: err}
 }
