@@ -251,8 +251,35 @@ func (e *execution) Wait(ctx context.Context) (sshserver.ExitStatus, error) {
 		return sshserver.ExitStatus{}, err
 	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	return exitStatus(code, e.sent), nil
+	status := exitStatus(code, e.sent)
+	e.mu.Unlock()
+	if status.Code == uint32(128+signalNumbers["KILL"]) && status.Signal == "" && e.c.ends(ctx) {
+		return sshserver.ExitStatus{}, &backend.Error{Code: EFetchingExitCodeFailed, Exit: status.Code,
+			User: "The container of this connection has ended, and the program with it."}
+	}
+	return status, nil
+}
+
+// endsWithin is how soon an engine knows of the end of a container, whose programs
+// have been killed by that.
+const endsWithin = time.Second
+
+// ends says whether the container has ended, or is about to: so do those of an
+// engine that ends.
+func (c *connectionContainer) ends(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, endsWithin)
+	defer cancel()
+	for {
+		runs, err := c.p.engine.ContainerRuns(ctx, c.id)
+		if err == nil && !runs || errors.Is(err, engine.ErrUnavailable) {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 // exitCode waits for the end of an execution whose streams have ended. The

@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"regexp"
 	"slices"
 	"sync"
@@ -185,10 +186,12 @@ func (r *reaper) run() {
 			return
 		default:
 			next = time.Now().Add(min(reapRetry, interval))
-			if !failing { // once, and not every other second
-				r.b.log.Warn("containers that nobody owns may be left on the engine; trying again until they are gone",
-					"error", err, "code", EFailedContainerRemove)
+			level := slog.LevelWarn
+			if failing { // not every other second
+				level = slog.LevelDebug
 			}
+			r.b.log.Log(r.ctx, level, "containers that nobody owns may be left on the engine; trying again until they are gone",
+				"error", err, "code", EFailedContainerRemove)
 		}
 		failing = err != nil
 	}

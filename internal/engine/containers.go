@@ -104,6 +104,25 @@ func (c *Client) RemoveContainer(ctx context.Context, id string) error {
 	})
 }
 
+// ContainerRuns tells whether a container's own program runs. One that is gone
+// does not.
+func (c *Client) ContainerRuns(ctx context.Context, id string) (bool, error) {
+	op := describe("look at container", id)
+	if err := checkID(op, "container", id); err != nil {
+		return false, err
+	}
+	runs := false
+	err := c.link.unary(ctx, op, 0, func(ctx context.Context, api *client.Client) error {
+		r, err := api.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+		runs = err == nil && r.Container.State != nil && r.Container.State.Running
+		return err
+	})
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
+	return runs, err
+}
+
 // ListContainers lists the running and the stopped ones that carry all labels;
 // an empty value asks for the label with whatever value.
 func (c *Client) ListContainers(ctx context.Context, labels map[string]string) ([]Container, error) {

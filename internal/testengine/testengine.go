@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds waiting for what must happen, on a busy machine.
-const patience = time.Minute
+const patience = 3 * time.Minute
 
 // Engine is a running engine, unless a method has just ended it. Methods fail the
 // test when they can't do what they are for.
