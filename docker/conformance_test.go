@@ -159,8 +159,10 @@ func TestDockerRunDisableCommand(t *testing.T) {
 	}
 }
 
-func testLogger(t *testing.T) *slog.Logger {
-	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+func testLogger(t *testing.T) *slog.Logger { return loggerTo(t.Output()) }
+
+func loggerTo(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
 func containers(t *testing.T) func(context.Context, string) ([]string, error) {

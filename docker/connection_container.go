@@ -231,18 +231,27 @@ func (c *connectionContainer) signal(ctx context.Context, pid int, name string) 
 
 // Wait returns the exit status when all output has been written.
 func (e *execution) Wait(ctx context.Context) (sshserver.ExitStatus, error) {
+	var broken error
 	select {
-	case err := <-e.output:
-		if err != nil {
-			e.c.log.Debug("the output has broken off", "error", err, "code", EFailedOutputStream)
-			if ctx.Err() != nil {
-				return sshserver.ExitStatus{}, context.Cause(ctx)
-			}
-		}
+	case broken = <-e.output:
 	case <-ctx.Done():
 		return sshserver.ExitStatus{}, context.Cause(ctx)
 	}
-	code, err := e.c.exitCode(ctx, e.id)
+	ask := ctx
+	if broken != nil {
+		e.c.log.Debug("the output has broken off", "error", broken, "code", EFailedOutputStream)
+		if ctx.Err() != nil {
+			return sshserver.ExitStatus{}, context.Cause(ctx)
+		}
+		if errors.Is(broken, engine.ErrUnavailable) {
+			// So it is with a program that has not read all of its input, when it
+			// ends. One that goes on is out of reach.
+			var cancel context.CancelFunc
+			ask, cancel = context.WithTimeoutCause(ctx, brokenFor, stepExitCode.failed(broken))
+			defer cancel()
+		}
+	}
+	code, err := e.c.exitCode(ask, e.id)
 	if err != nil {
 		return sshserver.ExitStatus{}, err
 	}
@@ -260,12 +269,16 @@ func (e *execution) Wait(ctx context.Context) (sshserver.ExitStatus, error) {
 	return status, nil
 }
 
+// brokenFor is how soon after its streams have broken off a program must have ended
+// for that to be the reason.
+const brokenFor = 5 * time.Second
+
 // endsWithin is how soon an engine knows of the end of a container, whose programs
 // have been killed by that.
-const endsWithin = time.Second
+const endsWithin = 2 * time.Second
 
-// ends says whether the container has ended, or is about to: so do those of an
-// engine that ends.
+// ends says whether the container has ended, or is about to: so are those of an
+// engine that answers no more.
 func (c *connectionContainer) ends(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, endsWithin)
 	defer cancel()
@@ -276,7 +289,7 @@ func (c *connectionContainer) ends(ctx context.Context) bool {
 		}
 		select {
 		case <-ctx.Done():
-			return false
+			return err != nil
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

@@ -108,7 +108,7 @@ func nothingLeft(t *testing.T, e *fakeengine.Engine) {
 // Hazards 14, 15 and 16: whatever fails on the way, the user is told and
 // nothing is left.
 func TestProvisioningFaults(t *testing.T) {
-	create, start := "POST /containers/create", "POST /containers/{id}/start"
+	const start = "POST /containers/{id}/start"
 	for _, c := range []struct {
 		name   string
 		fault  fakeengine.Fault
@@ -120,6 +120,7 @@ func TestProvisioningFaults(t *testing.T) {
 		{"create fails always", fakeengine.Fault{Route: create, Status: 500, Message: "busy"}, "could not be created", false},
 		{"answer to create lost once", fakeengine.Fault{Route: create, Nth: 1, CloseConnection: true, Performed: true}, "", true},
 		{"half an answer to create", fakeengine.Fault{Route: create, Nth: 1, HalfAnswer: true}, "", true},
+		{"create is slow", fakeengine.Fault{Route: create, Nth: 1, Delay: 1500 * time.Millisecond}, "", true},
 		{"start refused", fakeengine.Fault{Route: start, Status: 400, Message: "no"}, "could not be started", false},
 		{"start fails once", fakeengine.Fault{Route: start, Nth: 1, Status: 500, Message: "busy"}, "", true},
 		{"start hangs", fakeengine.Fault{Route: start, Hang: true}, "could not be started", false},

@@ -128,19 +128,26 @@ func (a *attachment) Signal(ctx context.Context, name string) error {
 
 // Wait returns the exit status when all output has been written.
 func (a *attachment) Wait(ctx context.Context) (sshserver.ExitStatus, error) {
+	var broken error
 	select {
-	case err := <-a.output:
-		if err != nil {
-			a.c.log.Debug("the output has broken off", "error", err, "code", EFailedOutputStream)
-			if ctx.Err() != nil {
-				return sshserver.ExitStatus{}, context.Cause(ctx)
-			}
-		}
+	case broken = <-a.output:
 	case <-ctx.Done():
 		return sshserver.ExitStatus{}, context.Cause(ctx)
 	}
+	lost := make(<-chan time.Time)
+	if broken != nil {
+		a.c.log.Debug("the output has broken off", "error", broken, "code", EFailedOutputStream)
+		if ctx.Err() != nil {
+			return sshserver.ExitStatus{}, context.Cause(ctx)
+		}
+		if errors.Is(broken, engine.ErrUnavailable) {
+			lost = time.After(brokenFor)
+		}
+	}
 	select {
 	case <-a.exited:
+	case <-lost:
+		return sshserver.ExitStatus{}, stepExitCode.failed(broken)
 	case <-ctx.Done():
 		return sshserver.ExitStatus{}, context.Cause(ctx)
 	}

@@ -83,8 +83,8 @@ func (s *Stream) Read(b []byte) (int, error) {
 
 // CopyOutput copies the program's output until its end, and returns nil then.
 // With a terminal everything goes to stdout. It stops at the first error of a
-// writer, or of the connection. A stream that ends within a frame is
-// io.ErrUnexpectedEOF.
+// writer, or of the connection, which is an ErrUnavailable; so is a stream that ends
+// within a frame, as io.ErrUnexpectedEOF.
 func (s *Stream) CopyOutput(stdout, stderr io.Writer) error {
 	pooled := buffers.Get().(*[]byte)
 	defer buffers.Put(pooled)
@@ -170,8 +170,12 @@ func cutShort(err error, left uint32) error {
 }
 
 func endOfStream(err error) error {
-	if errors.Is(err, io.EOF) {
+	var known *failure
+	switch {
+	case errors.Is(err, io.EOF):
 		return nil
+	case errors.As(err, &known):
+		return err
 	}
-	return err
+	return fail("read output", ErrUnavailable, "the connection to the engine broke off: %w", err)
 }

@@ -207,6 +207,21 @@ func (e *Engine) Stop() {
 	}
 }
 
+// Cut breaks all streams off, as a proxy's end does; within a frame if there are
+// frames. Programs go on.
+func (e *Engine) Cut() {
+	e.mu.Lock()
+	var conns []net.Conn
+	for conn := range e.hijacked {
+		conns = append(conns, conn)
+	}
+	e.mu.Unlock()
+	for _, conn := range conns {
+		_, _ = conn.Write([]byte{1, 0, 0, 0, 0, 0, 0, 9, 'c', 'u', 't'})
+		_ = conn.Close()
+	}
+}
+
 // Restart stops the engine, if it runs, and starts it again at the same
 // address. Images, and containers without AutoRemove, are still there.
 func (e *Engine) Restart(t testing.TB) {
