@@ -57,6 +57,7 @@ func (p *provider) spec(ctx context.Context, l backend.Launch, launch string, so
 	}
 	// A container that ends is removed even if this server is gone by then.
 	host.AutoRemove = host.RestartPolicy.Name == "" || host.RestartPolicy.IsNone()
+	p.confine(ctx, &host)
 
 	if x.Agent == AgentInject {
 		if err := p.agentSpec(ctx, &config, &host, socket); err != nil {

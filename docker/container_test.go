@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"log/slog"
 	"net"
 	"slices"
 	"testing"
@@ -8,22 +9,30 @@ import (
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/berth-ssh/berth/backend"
+	"github.com/berth-ssh/berth/internal/engine"
+	"github.com/berth-ssh/berth/internal/fakeengine"
 )
 
-func testProvider(t *testing.T, execution ExecutionConfig) *provider {
+// testProvider is a provider of an engine of its own.
+func testProvider(t *testing.T, e *fakeengine.Engine, execution ExecutionConfig) *provider {
 	t.Helper()
-	config, err := complete(Config{Execution: execution})
+	config, err := complete(Config{Connection: ConnectionConfig{Host: e.Host()}, Execution: execution})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &provider{config: config, instance: "this server"}
+	client, err := engine.Open(engine.Settings{Host: e.Host()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return &provider{config: config, engine: client, log: slog.New(slog.DiscardHandler), instance: "this server"}
 }
 
 var testLogin = backend.Login{ConnectionID: "0123", Username: "a\xffb", Client: net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}}
 
 // What every container has, whatever is configured.
 func TestContainerSpec(t *testing.T) {
-	p := testProvider(t, ExecutionConfig{
+	p := testProvider(t, fakeengine.New(t, fakeengine.Options{}), ExecutionConfig{
 		Launch: LaunchConfig{ContainerConfig: &container.Config{Image: "guest", Labels: map[string]string{"mine": "1"}}},
 		Agent:  AgentNone, IdleCommand: []string{"idle"},
 	})
@@ -66,7 +75,7 @@ func TestSessionContainerSpec(t *testing.T) {
 		{"configured", &container.HostConfig{LogConfig: container.LogConfig{Type: "local"}, Init: &no}, "local", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := testProvider(t, ExecutionConfig{
+			p := testProvider(t, fakeengine.New(t, fakeengine.Options{}), ExecutionConfig{
 				Launch: LaunchConfig{ContainerConfig: &container.Config{Image: "guest"}, HostConfig: c.configured},
 				Mode:   ExecutionModeSession, Agent: AgentNone,
 			})

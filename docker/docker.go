@@ -19,7 +19,8 @@ type Counter interface{ Inc() }
 
 // New makes the handler of one network connection: programs run in containers
 // as config says. Missing settings have their defaults; what is wrong with
-// config is in the error. connectionID should be unique and is put on the
+// config is in the error. Containers are confined by default, see
+// LaunchConfig.HostConfig. connectionID should be unique and is put on the
 // container's labels. A nil logger discards, nil counters count nothing;
 // requests counts calls to the engine, failures those that failed.
 //
@@ -152,6 +153,7 @@ func Open(ctx context.Context, config Config, instance string, logger *slog.Logg
 		e.Close()
 		return nil, fmt.Errorf("the container engine at %s cannot be used: %w", config.Connection.Host, err)
 	}
+	machine(ctx, e, config.Connection.Host, logger) // is known then, when somebody logs in
 	logger.Debug("reached the engine", "host", config.Connection.Host, "api", info.APIVersion, "podman", info.Podman)
 	if config.Execution.Agent == AgentNone {
 		logger.Warn("the guest agent is disabled: no signals reach programs in connection mode", "code", EGuestAgentDisabled)

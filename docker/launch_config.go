@@ -17,7 +17,16 @@ type LaunchConfig struct {
 	// which has its own.
 	ContainerConfig *container.Config `json:"container,omitempty" yaml:"container,omitempty"`
 	// HostConfig is the part that depends on the engine's machine: mounts,
-	// limits, privileges.
+	// limits, privileges. What it leaves out confines the container; with
+	// privileged only its limits do. Defaults: memory (bytes): a quarter of the
+	// machine's, at least 256 MiB, without swap; -1 is no limit. pidslimit
+	// (processes and threads): 1024; -1 is no limit. cpushares: 512, which is half
+	// of what other containers have; 1024 is the same. oomscoreadj: 500; 1 is
+	// nearly none. securityopt: no-new-privileges, with which sudo and the like
+	// give no rights; ["no-new-privileges:false"] lets them. capdrop: MKNOD and
+	// NET_RAW besides what is named; capadd with their names, or ALL, keeps them.
+	// ipcmode: private. Memory, pidslimit and cpushares have no default where the
+	// engine can't limit them. All else is as the engine has it.
 	HostConfig *container.HostConfig `json:"host,omitempty" yaml:"host,omitempty"`
 	// NetworkConfig connects the container to networks.
 	NetworkConfig *network.NetworkingConfig `json:"network,omitempty" yaml:"network,omitempty"`

@@ -106,6 +106,8 @@ type PullProgress struct {
 type api interface {
 	// Info negotiates at the first call and returns what it learnt after that.
 	Info(ctx context.Context) (Info, error)
+	// Machine asks what the engine's machine has and what can be limited.
+	Machine(ctx context.Context) (Machine, error)
 
 	InspectImage(ctx context.Context, ref string) (Image, error)
 	PullImage(ctx context.Context, ref string, platform *ocispec.Platform, progress func(PullProgress)) error

@@ -25,6 +25,9 @@ type Options struct {
 	Podman bool
 	// Architecture in the engine's own words. Default: amd64.
 	Architecture string
+	// Machine overrides what is told of the machine, by the API's names, such as
+	// PidsLimit.
+	Machine map[string]any
 	// Images are those present, by reference; "app" means app:latest.
 	Images map[string]Image
 	// Pulls say what happens when an image is pulled; one that is not here is

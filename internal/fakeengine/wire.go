@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -20,6 +21,7 @@ func (e *Engine) routes() {
 	for pattern, handler := range map[string]http.HandlerFunc{
 		"/_ping":                        e.ping,
 		"GET /version":                  e.version,
+		"GET /info":                     e.info,
 		"GET /images/{name...}":         e.inspectImage,
 		"POST /images/create":           e.pullImage,
 		"POST /images/load":             e.loadImage,
@@ -100,6 +102,17 @@ func (e *Engine) version(w http.ResponseWriter, _ *http.Request) {
 		"Os": "linux", "Arch": e.options.Architecture,
 		"Components": []any{map[string]any{"Name": name, "Version": "20.10.0-fake"}},
 	})
+}
+
+// info is that of a machine with 8 GiB on which everything can be limited, unless
+// Options.Machine says otherwise.
+func (e *Engine) info(w http.ResponseWriter, _ *http.Request) {
+	info := map[string]any{
+		"MemTotal": 8 << 30, "NCPU": 4,
+		"MemoryLimit": true, "SwapLimit": true, "PidsLimit": true, "CPUShares": true,
+	}
+	maps.Copy(info, e.options.Machine)
+	answer(w, http.StatusOK, info)
 }
 
 func answer(w http.ResponseWriter, status int, body any) {
