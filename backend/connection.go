@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -61,6 +62,9 @@ type Connection struct {
 	mu       sync.Mutex // for memory only
 	sessions map[*session]struct{}
 	left     bool // OnDisconnect has begun; no session may start
+	// draining says that the server is going down, until when it goes on.
+	draining bool
+	until    time.Time
 	// shared is the workload that no session owns: that of ModeConnection, or
 	// in ModeSession one that a forward wanted before there was a session, which
 	// the first one takes over.
@@ -74,6 +78,7 @@ var (
 	_ sshserver.SSHConnectionHandler     = (*Connection)(nil)
 	_ sshserver.SessionChannelHandler    = (*session)(nil)
 	_ sshserver.LocalAddressHandler      = (*Connection)(nil)
+	_ sshserver.DrainHandler             = (*Connection)(nil)
 	_ sshserver.ForwardHandler           = (*Connection)(nil)
 	_ sshserver.SessionForwardHandler    = (*session)(nil)
 )
@@ -248,14 +253,22 @@ func (c *Connection) OnSessionChannel(channelID uint64, _ []byte) (sshserver.Ses
 	return s, nil
 }
 
-// OnShutdown sends TERM to all programs and returns. Those that go on are ended
-// when the server cuts the connection.
+// OnDrain tells those who sit at a terminal when what they run is ended.
+func (c *Connection) OnDrain(until time.Time) {
+	c.mu.Lock()
+	c.draining, c.until = true, until
+	running := slices.Collect(maps.Keys(c.sessions))
+	c.mu.Unlock()
+	for _, s := range running {
+		s.warn()
+	}
+}
+
+// OnShutdown asks all programs to end, with TERM, or HUP for shells on terminals,
+// and returns. Those that go on are ended when the server cuts the connection.
 func (c *Connection) OnShutdown(ctx context.Context) {
 	c.mu.Lock()
-	running := make([]*session, 0, len(c.sessions))
-	for s := range c.sessions {
-		running = append(running, s)
-	}
+	running := slices.Collect(maps.Keys(c.sessions))
 	c.mu.Unlock()
 	c.log.Info("shutting down", "code", c.options.CodePrefix+"CONTAINER_SHUTTING_DOWN", "sessions", len(running))
 	var wg sync.WaitGroup

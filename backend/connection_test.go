@@ -33,6 +33,7 @@ type fake struct {
 	removed  int
 	sizes    []Size
 	programs []Program
+	signals  []string
 	closed   int
 }
 
@@ -96,7 +97,10 @@ func (e *fakeExecution) Resize(_ context.Context, size Size) error {
 	return nil
 }
 
-func (e *fakeExecution) Signal(ctx context.Context, _ string) error {
+func (e *fakeExecution) Signal(ctx context.Context, name string) error {
+	e.f.mu.Lock()
+	e.f.signals = append(e.f.signals, name)
+	e.f.mu.Unlock()
 	if e.f.signal != nil {
 		return e.f.signal(ctx)
 	}

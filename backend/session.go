@@ -40,6 +40,8 @@ type session struct {
 
 	mu        sync.Mutex // for memory only
 	phase     phase
+	kind      Kind      // of the program, once there is one
+	stderr    io.Writer // the channel's, likewise
 	env       []EnvVar
 	terminal  *Terminal
 	resized   chan struct{} // capacity 1: terminal.Size is newer than the program's
@@ -48,6 +50,10 @@ type session struct {
 	// begun is closed when a program that was starting runs, or has come to
 	// nothing; nil before one is requested.
 	begun chan struct{}
+	// warned says that the user knows of the server's end; warning counts the
+	// writing of that, which may be waiting for the client.
+	warned  bool
+	warning sync.WaitGroup
 }
 
 // enter takes the session into a later phase.
@@ -143,6 +149,7 @@ func (s *session) begin(p Program, streams Streams, onExit func(sshserver.ExitSt
 		return err
 	}
 	s.phase, s.begun = phaseStarting, make(chan struct{})
+	s.kind, s.stderr = p.Kind, streams.Stderr
 	s.c.work.Go(func() { s.run(p, streams, onExit) })
 	return nil
 }
@@ -152,6 +159,7 @@ func (s *session) begin(p Program, streams Streams, onExit func(sshserver.ExitSt
 func (s *session) run(p Program, streams Streams, onExit func(sshserver.ExitStatus)) {
 	exit := func(status sshserver.ExitStatus) {
 		s.enter(phaseEnded)
+		s.warning.Wait()
 		onExit(status)
 	}
 	failed := func(err error) {
@@ -214,6 +222,7 @@ func (s *session) start(w Workload, p Program, streams Streams) (Execution, erro
 	s.execution = execution
 	s.mu.Unlock()
 	s.enter(phaseRunning)
+	s.warn()
 	if s.terminal != nil {
 		s.c.work.Go(func() { s.followWindow(execution) })
 	}
@@ -316,9 +325,37 @@ func (s *session) signal(ctx context.Context, name string) error {
 	return err
 }
 
-// terminate asks the program to end, at the server's shutdown.
+// warn tells the user at the session's terminal, once, when the server is going
+// down. Without a terminal nothing is said: there standard error is read by
+// programs, and those can do nothing about it.
+func (s *session) warn() {
+	s.c.mu.Lock()
+	draining, until := s.c.draining, s.c.until
+	s.c.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !draining || s.warned || s.terminal == nil || s.phase != phaseRunning {
+		return
+	}
+	s.warned = true
+	text := "the server is going down"
+	if !until.IsZero() {
+		text += fmt.Sprintf(" in %v", max(0, time.Until(until).Round(time.Second)))
+	}
+	s.warning.Go(func() { _, _ = fmt.Fprintf(s.stderr, "\r\nberth: %s\r\n", text) })
+}
+
+// terminate asks the program to end, at the server's shutdown. A shell that
+// somebody types at takes no notice of TERM (sh(1p)); when its terminal hangs up
+// it ends, with what it runs.
 func (s *session) terminate(ctx context.Context) {
-	err := s.signal(ctx, "TERM")
+	s.mu.Lock()
+	name := "TERM"
+	if s.terminal != nil && s.kind == KindShell {
+		name = "HUP"
+	}
+	s.mu.Unlock()
+	err := s.signal(ctx, name)
 	if err != nil && !errors.Is(err, ErrNoSignals) && s.ctx.Err() == nil {
 		s.log.Debug("the program could not be told of the shutdown", "error", err, "code", Code(err))
 	}

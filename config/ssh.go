@@ -94,8 +94,9 @@ type SSH struct {
 	// that have it, which is several times as fast as the ChaCha20 that OpenSSH
 	// puts first), or "auto" ("server" for clients within 5 ms). Default: auto.
 	CipherChoice sshserver.CipherChoice `json:"cipherChoice,omitempty" yaml:"cipherChoice,omitempty"`
-	// DrainTimeout is the time that programs get to end when the server is
-	// asked to stop. After that they are killed. Default: 30s.
+	// DrainTimeout is the time that sessions get to end by themselves when the
+	// server is asked to stop; who has a terminal is told. Then programs are asked
+	// to end, and killed five seconds later. Default: 30s.
 	DrainTimeout time.Duration `json:"drainTimeout,omitempty" yaml:"drainTimeout,omitempty"`
 }
 

@@ -70,14 +70,15 @@ type connection struct {
 	// mu guards what follows. It is held for memory only.
 	mu      sync.Mutex
 	handler NetworkConnectionHandler // nil until OnNetworkConnection has returned
-	// draining is set by shutdown: no more channels, and the end with the last.
+	login   SSHConnectionHandler     // nil until OnHandshakeSuccess has returned
+	// draining is set by retire: no more channels, and the end with the last.
 	draining bool
 	// channels counts the sessions from their request until after OnClose.
 	channels int
 	// listeners are those that the client has asked for, as it knows them.
 	listeners map[Address]Listener
-	// shutdowns counts the calls of OnShutdown that run; ended says that there
-	// will be no more.
+	// shutdowns counts the calls of OnDrain and OnShutdown that run; ended says
+	// that there will be no more.
 	shutdowns sync.WaitGroup
 	ended     bool
 }
@@ -184,6 +185,9 @@ func (c *connection) serveHandler(handler NetworkConnectionHandler) {
 	}
 
 	c.conn = conn
+	c.mu.Lock()
+	c.login = login
+	c.mu.Unlock()
 	if h, ok := login.(LocalAddressHandler); ok {
 		c.call(log, "OnLocalAddress", func() { h.OnLocalAddress(tcpAddr(c.net.LocalAddr())) })
 	}
@@ -430,24 +434,46 @@ func (c *connection) removeChannel() {
 	}
 }
 
-// shutdown begins the graceful end of the connection.
+// drain lets the connection end with its last channel, and says until when.
+func (c *connection) drain(until time.Time) {
+	c.retire("OnDrain", func() func() {
+		if h, ok := c.login.(DrainHandler); ok {
+			return func() { h.OnDrain(until) }
+		}
+		return nil
+	})
+}
+
+// shutdown is drain for programs that are to end now.
 func (c *connection) shutdown(ctx context.Context) {
+	c.retire("OnShutdown", func() func() {
+		if h := c.handler; h != nil {
+			return func() { h.OnShutdown(ctx) }
+		}
+		return nil
+	})
+}
+
+// retire takes no more channels, closes a connection without any, and tells its
+// handler in a goroutine of its own; who is called with the lock and may give
+// nobody to tell.
+func (c *connection) retire(what string, who func() func()) {
 	c.mu.Lock()
 	c.draining = true
 	idle := c.channels == 0
-	handler := c.handler
-	if c.ended {
-		handler = nil
+	var tell func()
+	if !c.ended {
+		tell = who()
 	}
-	if handler != nil {
+	if tell != nil {
 		c.shutdowns.Add(1)
 	}
 	c.mu.Unlock()
 
-	if handler != nil {
+	if tell != nil {
 		go func() {
 			defer c.shutdowns.Done()
-			c.call(c.log, "OnShutdown", func() { handler.OnShutdown(ctx) })
+			c.call(c.log, what, tell)
 		}()
 	}
 	if idle {

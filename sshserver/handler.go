@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"time"
 )
 
 // Handler is told of every network connection that the server accepts.
@@ -81,6 +82,15 @@ type SSHConnectionHandler interface {
 	// and words, any other error is a failure to connect, in words that hide
 	// its text.
 	OnSessionChannel(channelID uint64, extraData []byte) (SessionChannelHandler, error)
+}
+
+// DrainHandler may be implemented by an SSHConnectionHandler that tells its users
+// when the server is going down.
+type DrainHandler interface {
+	// OnDrain is called when Drain has begun: what runs may go on until then,
+	// zero for no limit. It must not block, and may be called at any time before
+	// OnDisconnect has returned.
+	OnDrain(until time.Time)
 }
 
 // SessionChannelHandler serves one session channel. Its methods are called one

@@ -430,6 +430,75 @@ func TestShutdownLetsProgramsEnd(t *testing.T) {
 	}
 }
 
+// A drain takes no more, and asks nobody to end: it waits for the last session, and
+// if that goes on, leaves the rest to Shutdown.
+func TestDrain(t *testing.T) {
+	told := make(chan time.Time, 2)
+	h := newHouse(t, func(_ *sshserver.Server, toy *toy) {
+		toy.hooks.onDrain = func(until time.Time) { told <- until }
+	})
+	busy, idle := h.dial(), h.dial()
+	s := h.session(busy)
+	stdin, err := s.StdinPipe()
+	must(t, err)
+	must(t, s.Start("cat; exit 6"))
+
+	ctx, cancel := context.WithTimeoutCause(context.Background(), patience, errors.New("enough"))
+	until, _ := ctx.Deadline()
+	result := make(chan error, 1)
+	go func() { result <- h.server.Drain(ctx) }()
+	_ = idle.Wait()
+	// The idle one may be gone before it could be told.
+	if got := <-told; !got.Equal(until) {
+		t.Errorf("the end is said to be at %v, and is at %v", got, until)
+	}
+	if _, err := busy.NewSession(); !strings.Contains(fmt.Sprint(err), "shutting down") {
+		t.Errorf("a new session: %v", err)
+	}
+	if _, err := net.Dial("tcp", h.addr); err == nil {
+		t.Error("a new connection")
+	}
+	equal(t, "requests to end", h.toy.count("shutdown"), 0)
+	must(t, stdin.Close())
+	var exit *ssh.ExitError
+	if err := s.Wait(); !errors.As(err, &exit) || exit.ExitStatus() != 6 {
+		t.Errorf("exit: %v", err)
+	}
+	must(t, <-result)
+	cancel()
+	must(t, h.server.Shutdown(ctx)) // there is nothing left to cut
+	equal(t, "disconnects", h.toy.disconnects.Load(), h.toy.connections.Load())
+	equal(t, "requests to end", h.toy.count("shutdown"), 0)
+}
+
+func TestDrainThatTakesTooLong(t *testing.T) {
+	h := newHouse(t, nil)
+	s := h.session(h.dial())
+	stdout, err := s.StdoutPipe()
+	must(t, err)
+	must(t, s.Start("trap 'exit 5' TERM; echo ready; while :; do sleep 0.01; done"))
+	_, err = io.ReadFull(stdout, make([]byte, 6))
+	must(t, err)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	result := make(chan error, 1)
+	go func() { result <- h.server.Drain(ctx) }()
+	waitFor(t, "OnDrain", func() bool { return h.toy.count("drain") == 1 })
+	cause := errors.New("enough")
+	cancel(cause)
+	if err := <-result; !errors.Is(err, cause) {
+		t.Errorf("got %v", err)
+	}
+	// Nobody has been cut, or asked.
+	equal(t, "disconnects", h.toy.disconnects.Load(), 0)
+	ending, cancelEnding := context.WithTimeout(context.Background(), patience)
+	defer cancelEnding()
+	must(t, h.server.Shutdown(ending))
+	var exit *ssh.ExitError
+	if err := s.Wait(); !errors.As(err, &exit) || exit.ExitStatus() != 5 {
+		t.Errorf("exit: %v", err)
+	}
+}
+
 func TestShutdownCutsAtTheDeadline(t *testing.T) {
 	h := newHouse(t, func(_ *sshserver.Server, toy *toy) {
 		toy.hooks.onStop = func(ctx context.Context) { <-ctx.Done() }

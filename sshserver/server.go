@@ -261,6 +261,32 @@ func (s *Server) Connections() int {
 	return len(s.connections)
 }
 
+// Drain begins a graceful end, which Shutdown completes. New connections and
+// channels are refused, connections without a channel are closed, and the others
+// go on until their last channel has closed; their DrainHandlers are told the
+// deadline of ctx. Drain returns nil when no connection is left, or ctx's cause
+// when ctx ends before that.
+func (s *Server) Drain(ctx context.Context) error {
+	until, _ := ctx.Deadline()
+	connections := s.close()
+	for _, c := range connections {
+		c.drain(until)
+	}
+	return ended(ctx, connections)
+}
+
+// ended waits for the ends of connections.
+func ended(ctx context.Context, connections []*connection) error {
+	for _, c := range connections {
+		select {
+		case <-c.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
 // Shutdown ends the server gracefully. New connections and channels are
 // refused, connections without a channel are closed, and every connection's
 // OnShutdown is called in a goroutine of its own, so that programs end; a
@@ -277,12 +303,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, c := range connections {
 		c.shutdown(ctx)
 	}
-	for _, c := range connections {
-		select {
-		case <-c.done:
-			continue
-		case <-ctx.Done():
-		}
+	if ended(ctx, connections) != nil {
 		return s.cut(ctx, connections)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/berth-ssh/berth/sshserver"
 )
@@ -38,6 +39,7 @@ type toyHooks struct {
 	start     func(s *toySession, kind, what string, stdin io.Reader, stdout, stderr io.Writer, exit func(sshserver.ExitStatus)) error
 	request   func(s *toySession, kind string) error
 	onClose   func(s *toySession)
+	onDrain   func(until time.Time)
 	onDisc    func()
 	onStop    func(context.Context)
 	pubKey    func(user, key string) (sshserver.AuthResponse, error)
@@ -146,6 +148,13 @@ func (c *toyConnection) OnDisconnect() {
 	}
 	c.toy.note("disconnect")
 	c.toy.disconnects.Add(1)
+}
+
+func (c *toyConnection) OnDrain(until time.Time) {
+	c.toy.note("drain")
+	if h := c.toy.hooks.onDrain; h != nil {
+		h(until)
+	}
 }
 
 func (c *toyConnection) OnShutdown(ctx context.Context) {

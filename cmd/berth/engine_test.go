@@ -148,67 +148,6 @@ func ready(t *testing.T, s *testberth.Server, command string) (rest *bufio.Reade
 	return rest, cmd
 }
 
-// Hazard 22: what runs is asked to end, and may; no connection is taken; then
-// the server ends, with nothing left.
-func TestDrain(t *testing.T) {
-	guest := testguest.WithAgent(t, testguest.Busybox(t))
-	t.Run("a program that ends", func(t *testing.T) {
-		t.Parallel()
-		mark := label(t)
-		s := testberth.Start(t, lab(mark, guest, "shellCommand: [/bin/sh]"), t.TempDir())
-		rest, cmd := ready(t, s, "trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.1; done")
-		s.Signal(syscall.SIGTERM)
-		if line, err := rest.ReadString('\n'); line != "bye\n" {
-			t.Errorf("%q, %v; want its goodbye", line, err)
-		}
-		if _ = cmd.Wait(); cmd.ProcessState.ExitCode() != 3 {
-			t.Errorf("ssh: %v, want the program's own exit code 3", cmd.ProcessState)
-		}
-		if err := s.Wait(); err != nil {
-			t.Errorf("the server: %v", err)
-		}
-		if left := containers(t, mark); len(left) > 0 {
-			t.Errorf("containers %v are left", left)
-		}
-	})
-	t.Run("a program that does not", func(t *testing.T) {
-		t.Parallel()
-		mark := label(t)
-		s := testberth.Start(t, lab(mark, guest, "shellCommand: [/bin/sh]"), t.TempDir())
-		_, cmd := ready(t, s, "trap '' TERM HUP; echo ready; while :; do sleep 0.1; done")
-		s.Signal(syscall.SIGTERM)
-		waitFor(t, "no new connections", func() bool {
-			late := s.SSH(t.Context(), "echo hello")
-			return late.Run() != nil && late.ProcessState.ExitCode() == 255
-		})
-		if err := s.Wait(); err != nil {
-			t.Errorf("the server: %v", err)
-		}
-		if _ = cmd.Wait(); cmd.ProcessState.Success() {
-			t.Error("ssh reports a success")
-		}
-		if left := containers(t, mark); len(left) > 0 {
-			t.Errorf("containers %v are left", left)
-		}
-	})
-	t.Run("a second signal", func(t *testing.T) {
-		t.Parallel()
-		mark := label(t)
-		config := strings.Replace(lab(mark, guest, "shellCommand: [/bin/sh]"), "drainTimeout: 2s", "drainTimeout: 1h", 1)
-		s := testberth.Start(t, config, t.TempDir())
-		ready(t, s, "trap '' TERM HUP; echo ready; while :; do sleep 0.1; done")
-		s.Signal(syscall.SIGINT)
-		waitFor(t, "draining", func() bool { return strings.Contains(s.Log(), "stopping") })
-		s.Signal(syscall.SIGINT)
-		if err := s.Wait(); err != nil {
-			t.Errorf("the server: %v", err)
-		}
-		if left := containers(t, mark); len(left) > 0 {
-			t.Errorf("containers %v are left", left)
-		}
-	})
-}
-
 // Hazard 14: what a server that was killed has left is removed by its next
 // start, and nothing else.
 func TestReap(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -29,6 +30,9 @@ import (
 // built-in image into it.
 const engineTimeout = time.Minute
 
+// endGrace is how long programs may take to end once they have been asked to.
+const endGrace = 5 * time.Second
+
 // quickStartPool is how many containers wait where there is no file to say it.
 const quickStartPool = 2
 
@@ -45,8 +49,12 @@ Without --config it is the quick start: it listens on loopback only, keeps its h
 key and a client key in the state directory, accepts your own keys from ~/.ssh as
 well, makes containers from its own image, and keeps two of them ready.
 
-SIGTERM and SIGINT drain: no new connections, programs are asked to end and killed
-after ssh.drainTimeout, all containers are removed. A second signal hurries.`,
+SIGTERM and SIGINT drain: no new connections, users at terminals are told, and
+sessions may end by themselves. After ssh.drainTimeout programs are asked to end,
+and soon killed; all containers are removed. A second signal hurries.
+
+Under systemd (Type=notify) it says when it is ready and when it stops, and with
+WatchdogSec that it is alive.`,
 		Example: `  berth serve
   berth serve --listen 127.0.0.1:0 --state-dir /tmp/berth
   berth serve --config /etc/berth.yaml`,
@@ -88,6 +96,11 @@ func (s *server) run(ctx context.Context) error {
 		}
 		cfg.SSH.Listen = s.listen
 	}
+	manager, err := newSupervisor(os.Getenv)
+	if err != nil {
+		return err
+	}
+	defer manager.close()
 	log := newLogger(cfg.Log, s.stderr)
 	// Libraries that log by themselves (net/http does) have no say here.
 	stdlog.SetFlags(0)
@@ -170,14 +183,36 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, signals, srv, listener, cfg.SSH.DrainTimeout, log, func() {
+	watched := &watchedListener{Listener: listener}
+	var draining atomic.Bool
+	status := func() string {
+		text := fmt.Sprintf("%d connections, %d containers", srv.Connections(), len(b.Containers()))
+		if draining.Load() {
+			return "stopping: " + text
+		}
+		return text
+	}
+	// That the engine is away is no reason to end the server, which says so to
+	// whoever logs in, and whose sessions go on.
+	alive := func() bool {
+		b.PoolStats()
+		return draining.Load() || watched.away() < 2*manager.watchdog
+	}
+	return serve(ctx, signals, srv, watched, cfg.SSH.DrainTimeout, log, func() {
 		log.Info("accepting connections", "address", listener.Addr().String(), "state", state.dir)
 		_, _ = fmt.Fprintln(s.stdout, ready)
+		manager.say("READY=1")
+		go manager.watch(ctx, status, alive)
+	}, func() {
+		draining.Store(true)
+		// All that a stop may take, if everything takes as long as it may.
+		longest := cfg.SSH.DrainTimeout + endGrace + sshserver.DefaultDisconnectTimeout + cfg.Docker.Timeouts.ContainerStop
+		manager.say("STOPPING=1\nSTATUS=%s\nEXTEND_TIMEOUT_USEC=%d", status(), longest.Microseconds())
 	})
 }
 
 // serve serves until a signal comes, and drains.
-func serve(ctx context.Context, signals <-chan os.Signal, srv *sshserver.Server, l net.Listener, drain time.Duration, log *slog.Logger, ready func()) error {
+func serve(ctx context.Context, signals <-chan os.Signal, srv *sshserver.Server, l net.Listener, drain time.Duration, log *slog.Logger, ready, stopping func()) error {
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Serve(l) }()
 	ready()
@@ -185,24 +220,33 @@ func serve(ctx context.Context, signals <-chan os.Signal, srv *sshserver.Server,
 	case err := <-ended:
 		return err
 	case got := <-signals:
-		log.Info("stopping: no new connections; programs are asked to end", "signal", got.String(), "timeout", drain)
+		log.Info("stopping: no new connections, and sessions may end by themselves; another signal stops at once",
+			"signal", got.String(), "timeout", drain, "connections", srv.Connections())
 	case <-ctx.Done():
 	}
-	drainCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
-	defer cancel()
+	stopping()
+	ctx, hurry := context.WithCancel(context.WithoutCancel(ctx))
+	defer hurry()
 	go func() {
 		select {
 		case <-signals:
 			log.Info("stopping at once")
-			cancel()
-		case <-drainCtx.Done():
+			hurry()
+		case <-ctx.Done():
 		}
 	}()
-	err := srv.Shutdown(drainCtx)
+	draining, cancel := context.WithTimeout(ctx, drain)
+	defer cancel()
+	if err := srv.Drain(draining); err != nil && ctx.Err() == nil {
+		log.Info("the time to drain is over: programs are asked to end", "connections", srv.Connections(), "grace", endGrace)
+	}
+	ending, cancel := context.WithTimeout(ctx, endGrace)
+	defer cancel()
+	err := srv.Shutdown(ending)
 	if served := <-ended; served != nil && !errors.Is(served, sshserver.ErrServerClosed) {
 		return served
 	}
-	if err != nil && drainCtx.Err() == nil {
+	if err != nil && ending.Err() == nil {
 		return err
 	}
 	log.Info("stopped")
