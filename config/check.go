@@ -98,6 +98,14 @@ func (c *Config) surprises(usableKeys int) settings.Errors {
 				w.Add("docker.execution.host.binds", "%q makes every user as good as root on the engine's machine", bind)
 			}
 		}
+		for _, name := range h.CapAdd {
+			if name := strings.TrimPrefix(strings.ToUpper(name), "CAP_"); name == "ALL" || name == "SYS_ADMIN" {
+				w.Add("docker.execution.host.capadd", "%s makes every user who is root in the container as good as root on the engine's machine", name)
+			}
+		}
+		if h.PidMode.IsHost() {
+			w.Add("docker.execution.host.pidmode", "host shows every user all programs of the engine's machine, which root in the container can end, and look into")
+		}
 		if h.NetworkMode.IsHost() {
 			w.Add("docker.execution.host.networkmode", "host lets every user reach what listens on the engine's machine itself")
 		}

@@ -411,6 +411,8 @@ func TestSurprises(t *testing.T) {
 		"docker: {execution: {host: {Privileged: true}}}":                   "f.yaml:1:",
 		"docker: {execution: {host: {binds: ['/var/run/docker.sock:/s']}}}": "as good as root",
 		"docker: {execution: {host: {networkmode: host}}}":                  "networkmode",
+		"docker: {execution: {host: {capadd: [cap_sys_admin]}}}":            "SYS_ADMIN makes every user",
+		"docker: {execution: {host: {pidmode: host}}}":                      "pidmode",
 		"docker: {execution: {containername: one}}":                         "a second user",
 		"docker: {execution: {idleCommand: ['sleep infinity']}}":            "name of one program",
 		"docker: {connection: {host: 'tcp://192.0.2.1:2375'}}":              "without TLS",
