@@ -241,6 +241,19 @@ func TestLostAnswers(t *testing.T) {
 	nothingLeft(t, e)
 }
 
+// Docker lists a container before it can be removed: then it answers that there
+// is none, and there is one all the same.
+func TestListedTooEarly(t *testing.T) {
+	e := newFake(t)
+	e.Order(fakeengine.Fault{Route: "POST /containers/create", Nth: 1, CloseConnection: true, Performed: true})
+	e.Order(fakeengine.Fault{Route: "DELETE /containers/{id}", Nth: 1, Status: 404, Message: "No such container: x"})
+	status, stdout, stderr := login(t, fakeConfig(e, docker.ExecutionModeConnection), t.Name(), "hello")
+	if status.Code != 5 || stdout != "hello\n" {
+		t.Errorf("exit %+v, stderr %q", status, stderr)
+	}
+	nothingLeft(t, e)
+}
+
 // Hazard 17: a connection whose engine call hangs holds up no other.
 func TestSlowCallBlocksNobody(t *testing.T) {
 	e := newFake(t)

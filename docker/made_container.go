@@ -123,24 +123,29 @@ func (c *madeContainer) settle(ctx context.Context, late *engine.Creation, lost 
 const sweepFor = 10 * time.Second
 
 // sweep removes all containers of a launch but one; there are at most as many as
-// answers that were lost. What comes later is the reaper's.
+// answers that were lost. Gone is only what is not listed any more: Docker lists a
+// container a moment before it knows it, says that there is none when it is to be
+// removed then, and goes on making it. What comes later is the reaper's.
 func (p *provider) sweep(ctx context.Context, launch, keep string, lost int) {
 	ctx, cancel := context.WithTimeout(ctx, sweepFor)
 	defer cancel()
-	removed := map[string]bool{}
+	seen := map[string]bool{}
 	for {
-		found, _ := p.engine.ListContainers(ctx, map[string]string{labelLaunch: launch})
+		found, err := p.engine.ListContainers(ctx, map[string]string{labelLaunch: launch})
+		left := 0
 		for _, c := range found {
-			if c.ID == keep || removed[c.ID] {
+			if c.ID == keep {
 				continue
 			}
-			p.log.Info("removing a container whose creation was not confirmed",
-				"container", shortID(c.ID), "code", MContainerRemove)
-			if err := p.engine.RemoveContainer(ctx, c.ID); err == nil {
-				removed[c.ID] = true
+			if !seen[c.ID] {
+				p.log.Info("removing a container whose creation was not confirmed",
+					"container", shortID(c.ID), "code", MContainerRemove)
 			}
+			seen[c.ID] = true
+			left++
+			_ = p.engine.RemoveContainer(ctx, c.ID) // tried again, and looked at
 		}
-		if len(removed) >= lost {
+		if err == nil && left == 0 && len(seen) >= lost {
 			return
 		}
 		select {
