@@ -24,21 +24,33 @@ type account struct {
 // maxDatabase bounds what is read of /etc/passwd and /etc/group.
 const maxDatabase = 4 << 20
 
-// findAccount looks a user up by name or number. Empty means who the agent runs
-// as. A number, and the agent's own user, need no entry.
+// userDatabases are the files that say who there is.
+type userDatabases struct{ passwd, group string }
+
+// noID is what the kernel takes for "no change" where an identity is taken on:
+// nobody can have it.
+const noID = 1<<32 - 1
+
+// findAccount looks a user of the container up.
 func findAccount(who string) (account, error) {
+	return userDatabases{"/etc/passwd", "/etc/group"}.find(who)
+}
+
+// find looks a user up by name or number. Empty means who the agent runs as. A
+// number, and the agent's own user, need no entry.
+func (d userDatabases) find(who string) (account, error) {
 	uid, isNumber := uint32(os.Getuid()), who == ""
-	if n, err := strconv.ParseUint(who, 10, 32); err == nil {
-		uid, isNumber = uint32(n), true
+	if n, err := parseID(who); err == nil {
+		uid, isNumber = n, true
 	}
 	var found *account
-	eachEntry("/etc/passwd", 7, func(f []string) bool {
-		id, err1 := strconv.ParseUint(f[2], 10, 32)
-		group, err2 := strconv.ParseUint(f[3], 10, 32)
-		if err1 != nil || err2 != nil || f[0] != who && !(isNumber && uint32(id) == uid) {
+	eachEntry(d.passwd, 7, func(f []string) bool {
+		id, err1 := parseID(f[2])
+		group, err2 := parseID(f[3])
+		if err1 != nil || err2 != nil || f[0] == "" || f[0] != who && !(isNumber && id == uid) {
 			return true
 		}
-		found = &account{name: f[0], uid: uint32(id), gid: uint32(group), home: f[5], shell: f[6]}
+		found = &account{name: f[0], uid: id, gid: group, home: f[5], shell: f[6]}
 		return false
 	})
 	switch {
@@ -54,18 +66,27 @@ func findAccount(who string) (account, error) {
 	if found.home == "" {
 		found.home = "/"
 	}
-	eachEntry("/etc/group", 4, func(f []string) bool {
-		id, err := strconv.ParseUint(f[2], 10, 32)
+	eachEntry(d.group, 4, func(f []string) bool {
+		id, err := parseID(f[2])
 		if err == nil && slices.Contains(strings.Split(f[3], ","), found.name) {
-			found.groups = append(found.groups, uint32(id))
+			found.groups = append(found.groups, id)
 		}
 		return true
 	})
 	return *found, nil
 }
 
+func parseID(text string) (uint32, error) {
+	id, err := strconv.ParseUint(text, 10, 32)
+	if id == noID {
+		err = strconv.ErrRange
+	}
+	return uint32(id), err
+}
+
 // eachEntry calls do with the fields of each line of a file as passwd(5), until
-// it returns false. A file that can't be read has no lines.
+// it returns false. A file that can't be read has no lines; a line with a NUL
+// says nothing, since no program could be told of it.
 func eachEntry(path string, fields int, do func([]string) bool) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -73,9 +94,10 @@ func eachEntry(path string, fields int, do func([]string) bool) {
 	}
 	defer f.Close()
 	lines := bufio.NewScanner(io.LimitReader(f, maxDatabase))
+	lines.Buffer(nil, maxDatabase+1) // a group may have many members
 	for lines.Scan() {
 		entry := strings.Split(lines.Text(), ":")
-		if len(entry) == fields && !do(entry) {
+		if len(entry) == fields && !strings.Contains(lines.Text(), "\x00") && !do(entry) {
 			return
 		}
 	}
