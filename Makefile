@@ -7,8 +7,9 @@ ARCHES  := amd64 arm64
 ASSETS  := internal/guestimage/assets
 FLAGS   := -trimpath -buildvcs=false
 CONTRIB := contrib/containerssh
+FUZZTIME ?= 60s
 
-.PHONY: run test bench plot lint build assets docs setup tidy clean
+.PHONY: run test torture fuzz bench plot lint build assets docs setup tidy clean
 
 ## run: build, and start the quick start; an engine is installed where there is none
 run: build
@@ -40,6 +41,15 @@ setup:
 test: setup assets
 	export DOCKER_HOST=$$(scripts/engine) && $(GO) test -race -count=1 -timeout 25m ./... && \
 		cd $(CONTRIB) && $(GO) test -race -count=1 -timeout 10m ./...
+
+## torture: ten thousand sessions, every byte and end compared, nothing left; TORTURE=--help lists flags
+torture: setup build
+	$(GO) build $(FLAGS) -o bin/ ./torture
+	bin/torture $(TORTURE)
+
+## fuzz: each fuzz target for FUZZTIME, up to the first one that fails
+fuzz: assets
+	@GO="$(GO)" FUZZTIME="$(FUZZTIME)" scripts/fuzz
 
 ## bench: what Berth takes beside OpenSSH's sshd and the bare engine, on this machine; BENCH=--help lists flags
 bench: setup build

@@ -14,6 +14,7 @@ type Volume struct {
 	Name string
 	// Created is zero if the engine does not say.
 	Created time.Time
+	Labels  map[string]string
 }
 
 // PutArchive extracts a tar archive in a directory of a container, which need
@@ -73,7 +74,7 @@ func (c *Client) listVolumes(ctx context.Context, prefix string, filters client.
 		for _, v := range r.Items {
 			if strings.HasPrefix(v.Name, prefix) { // engines match anywhere in the name
 				created, _ := time.Parse(time.RFC3339, v.CreatedAt)
-				list = append(list, Volume{Name: v.Name, Created: created})
+				list = append(list, Volume{Name: v.Name, Created: created, Labels: v.Labels})
 			}
 		}
 		return nil

@@ -7,6 +7,7 @@
 //     rsync, git and python3. It is made with debootstrap.
 //   - Busybox holds nothing but busybox and its links.
 //   - Scratch holds one static program of ours and no shell.
+//   - MakeProgram makes one with any other program of this module.
 //   - WithAgent adds the guest agent of this work tree to any of them.
 //
 // Making is shared: an image's tag is the hash of its recipe, so that it is

@@ -83,6 +83,13 @@ func MakeBusybox(ctx context.Context, host string) (image string, err error) {
 	return makeGuest(ctx, host, busybox)
 }
 
+// MakeProgram makes an image that holds a static program, /guest, which is built
+// from a package of this module, the guest agent at AgentPath, and an empty
+// /tmp. The image's name is returned. It is for programs that are no tests.
+func MakeProgram(ctx context.Context, host, pkg string) (image string, err error) {
+	return makeGuest(ctx, host, program(pkg))
+}
+
 func guest(t testing.TB, host string, k kind) string {
 	t.Helper()
 	image, err := makeGuest(t.Context(), host, k)

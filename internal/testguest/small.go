@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 )
 
 var (
@@ -80,6 +81,36 @@ func scratchRecipe(ctx context.Context) (recipe, error) {
 			return memoryLayer(func(tw *tar.Writer) error { return addFile(tw, "guest", 0o755, content) })
 		},
 	}, nil
+}
+
+// program is the guest of MakeProgram.
+func program(pkg string) kind {
+	return kind{name: "program", recipe: func(ctx context.Context) (recipe, error) {
+		content, err := buildStatic(ctx, pkg)
+		if err != nil {
+			return recipe{}, err
+		}
+		agent, err := buildStatic(ctx, "cmd/berth-agent")
+		if err != nil {
+			return recipe{}, err
+		}
+		return recipe{
+			name:   "program",
+			hash:   hash("program 1", string(content), string(agent)),
+			config: runConfig{Cmd: []string{"/guest"}, WorkingDir: "/"},
+			layer: func(context.Context) (layer, error) {
+				return memoryLayer(func(tw *tar.Writer) error {
+					if err := addDir(tw, "tmp", 0o1777); err != nil {
+						return err
+					}
+					if err := addFile(tw, "guest", 0o755, content); err != nil {
+						return err
+					}
+					return addFile(tw, strings.TrimPrefix(AgentPath, "/"), 0o755, agent)
+				})
+			},
+		}, nil
+	}}
 }
 
 func memoryLayer(add func(tw *tar.Writer) error) (layer, error) {
