@@ -16,7 +16,7 @@ import (
 func (s *subject) connect(ctx context.Context, p connectionPlan) {
 	if p.stock {
 		for i, session := range p.sessions {
-			s.tally.add(p, i, s.stock(ctx, session))
+			s.tally.add(ctx, p, i, s.stock(ctx, session))
 		}
 		return
 	}
@@ -64,7 +64,7 @@ func (s *subject) connect(ctx context.Context, p connectionPlan) {
 				}
 			}
 		}})
-		s.tally.add(p, i, o)
+		s.tally.add(ctx, p, i, o)
 	}
 	// Those that stall come first, and are there until the others have ended.
 	order := make([]int, 0, len(p.sessions))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -33,7 +34,11 @@ type tally struct {
 // told often enough.
 const maxWords = 10
 
-func (t *tally) add(p connectionPlan, i int, o outcome) {
+// add counts a session. One that was interrupted with the run says nothing.
+func (t *tally) add(ctx context.Context, p connectionPlan, i int, o outcome) {
+	if ctx.Err() != nil {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sessions++

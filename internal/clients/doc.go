@@ -5,17 +5,18 @@
 // client, from its command line to what is then in the container. The directory
 // says what the script needs of the image, and so in which guests it runs:
 //
-//	          any  shell  debian  scratch  confined
-//	debian     x     x      x
-//	busybox    x     x
-//	built-in   x     x
-//	scratch    x                    x
-//	confined   x     x                       x
+//	          any  shell  openssh  debian  scratch  confined
+//	debian     x     x               x
+//	busybox    x     x       x
+//	built-in   x     x       x
+//	scratch    x                             x
+//	confined   x     x                                x
 //
 // "confined" is Debian for somebody who is not root, with a root file system
 // that can't be written. Each guest has one server, which its scripts share, in
 // parallel; as every connection has a container of its own, they do not meet. What
-// needs more of a server is another directory, and another guest.
+// needs more of a server is another directory, and another guest, or a Go test of
+// its own. README.md says where what OpenSSH's own tests look at is looked at.
 //
 // A script begins with the clients that it needs and their packages, and is
 // skipped with a loud line where one is missing. It finds:

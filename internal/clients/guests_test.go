@@ -32,8 +32,8 @@ type guest struct {
 
 var guests = []guest{
 	{name: "debian", image: testguest.Debian, scripts: []string{"any", "shell", "debian"}},
-	{name: "busybox", image: testguest.Busybox, scripts: []string{"any", "shell"}},
-	{name: "built-in", scripts: []string{"any", "shell"}},
+	{name: "busybox", image: testguest.Busybox, scripts: []string{"any", "shell", "openssh"}},
+	{name: "built-in", scripts: []string{"any", "shell", "openssh"}},
 	{name: "scratch", image: testguest.Scratch, scripts: []string{"any", "scratch"}},
 	{name: "confined", image: testguest.Debian, container: "user: guest", host: "readonlyrootfs: true\n      tmpfs: {/tmp: mode=1777}", owner: 1000,
 		scripts: []string{"any", "shell", "confined"}},
