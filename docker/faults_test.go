@@ -1,8 +1,10 @@
 package docker_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync"
@@ -250,6 +252,27 @@ func TestListedTooEarly(t *testing.T) {
 	status, stdout, stderr := login(t, fakeConfig(e, docker.ExecutionModeConnection), t.Name(), "hello")
 	if status.Code != 5 || stdout != "hello\n" {
 		t.Errorf("exit %+v, stderr %q", status, stderr)
+	}
+	nothingLeft(t, e)
+}
+
+// A container that could not be started is gone when that is tried again; the log
+// says why it could not be, all the same.
+func TestStartedInVain(t *testing.T) {
+	e := newFake(t)
+	e.Order(fakeengine.Fault{Route: "POST /containers/{id}/start", Nth: 1, Status: 500, Message: "the bridge is down"})
+	e.Order(fakeengine.Fault{Route: "POST /containers/{id}/start", Nth: 2, Status: 404, Message: "No such container: x"})
+	var log bytes.Buffer
+	handler, err := docker.New(net.TCPAddr{}, t.Name(), fakeConfig(e, docker.ExecutionModeConnection),
+		slog.New(slog.NewTextHandler(&log, nil)), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, stderr := runAs(t, "tester", handler, "hello"); status.Code != 255 || !strings.Contains(stderr, "The container could not be started") {
+		t.Errorf("exit %+v, stderr %q", status, stderr)
+	}
+	if !strings.Contains(log.String(), "the bridge is down") {
+		t.Errorf("the log does not say why:\n%s", &log)
 	}
 	nothingLeft(t, e)
 }

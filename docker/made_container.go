@@ -159,8 +159,16 @@ func (p *provider) sweep(ctx context.Context, launch, keep string, lost int) {
 
 // start starts the container.
 func (c *madeContainer) start(ctx context.Context, progress func(string)) error {
+	var before error
 	err := c.p.do(ctx, stepStart, retrying(progress, func(ctx context.Context) error {
-		return c.p.engine.StartContainer(ctx, c.id)
+		err := c.p.engine.StartContainer(ctx, c.id)
+		if before != nil && errors.Is(err, engine.ErrNotFound) {
+			// A container that could not be started is removed by an engine that
+			// is to remove it: why it could not be is what there is to know.
+			err = fmt.Errorf("%w, after: %w", err, before)
+		}
+		before = err
+		return err
 	}))
 	var failed *backend.Error
 	if !errors.As(err, &failed) {
