@@ -45,7 +45,7 @@ test: setup assets
 ## torture: ten thousand sessions, every byte and end compared, nothing left; TORTURE=--help lists flags
 torture: setup build
 	$(GO) build $(FLAGS) -o bin/ ./torture
-	bin/torture $(TORTURE)
+	export DOCKER_HOST=$$(scripts/engine) && bin/torture $(TORTURE)
 
 ## fuzz: each fuzz target for FUZZTIME, up to the first one that fails
 fuzz: assets
