@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 )
 
@@ -48,7 +49,14 @@ func TestMain(m *testing.M) {
 		// Over standard input and output, and over a socket.
 		code := m.Run()
 		overSocket = true
-		return max(code, m.Run())
+		if code = max(code, m.Run()); code == 0 {
+			// What waits for the signals that are caught above is there for good.
+			if err := goleak.Find(goleak.IgnoreTopFunction("os/signal.signal_recv"), goleak.IgnoreTopFunction("os/signal.loop")); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = 1
+			}
+		}
+		return code
 	}())
 }
 
