@@ -38,7 +38,6 @@ func (s *subject) connect(ctx context.Context, p connectionPlan) {
 	handshake := time.AfterFunc(patience, func() { _ = conn.Close() })
 	c, channels, requests, err := ssh.NewClientConn(conn, s.server.address, &ssh.ClientConfig{
 		User: s.server.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(s.server.key)}, HostKeyCallback: s.server.check,
-		Config: ssh.Config{RekeyThreshold: p.rekey},
 	})
 	handshake.Stop()
 	if err != nil {

@@ -31,18 +31,15 @@ type connectionPlan struct {
 	sessions []sessionPlan
 	// parallel is how many sessions are open at a time.
 	parallel int
-	// rekey is the number of bytes after which keys are exchanged again; 0 is
-	// the library's own. Then there is no input: the library's client is stuck
-	// for good if it has 64 packets to send at the beginning of an exchange, and
-	// has to answer something. Stock ssh is not, and always exchanges keys.
-	rekey uint64
 	// cutAt is the number of bytes, both ways together, after which it is cut
 	// (endCut), with a reset or with an orderly end of TCP.
 	cutAt int64
 	reset bool
 	// fatal is the session during which the container dies (endDeath).
 	fatal int
-	// stock says that each session is a connection of OpenSSH's ssh.
+	// stock says that each session is a connection of OpenSSH's ssh, which
+	// exchanges keys again and again. The library's client does not: it is stuck
+	// for good when it has much to send as an exchange begins.
 	stock bool
 }
 
@@ -132,9 +129,6 @@ func (c cell) plan(seed uint64, number, most int) connectionPlan {
 	case n < 30:
 		p.stock = true
 	}
-	if r.IntN(4) == 0 && !p.stock {
-		p.rekey = uint64(exponential(r, 4<<10, 1<<20))
-	}
 	n := 1 + r.IntN(c.sessions)
 	switch {
 	case p.stock:
@@ -169,7 +163,7 @@ func (c cell) planSession(r *rand.Rand, of connectionPlan) sessionPlan {
 		if r.IntN(4) == 0 {
 			o.Input = actor.InputClosed
 		}
-		if r.IntN(4) == 0 && of.rekey == 0 {
+		if r.IntN(4) == 0 {
 			s.sent, s.halfClose = amount(r), true // which nobody reads
 		}
 		if s.kind == kindKilled {
@@ -198,7 +192,7 @@ func (c cell) planSession(r *rand.Rand, of connectionPlan) sessionPlan {
 		}
 		last := s.resizes[len(s.resizes)-1]
 		o.Columns, o.Rows = last[0], last[1]
-		if r.IntN(2) == 0 && of.rekey == 0 {
+		if r.IntN(2) == 0 {
 			o.Input = actor.InputRead
 			o.Part = exponential(r, 1, 64<<10)
 			s.sent = o.Part
@@ -215,7 +209,7 @@ func (c cell) planSession(r *rand.Rand, of connectionPlan) sessionPlan {
 	case kindLeave:
 		o.Out, o.Err, o.Forever = exponential(r, 1, 4<<20), amount(r), r.IntN(2) == 0
 		s.leaveAt = r.Int64N(o.Out + 1)
-		if r.IntN(3) == 0 && of.rekey == 0 {
+		if r.IntN(3) == 0 {
 			s.sent = exponential(r, 1, 4<<20)
 		}
 	case kindStalled:
@@ -237,16 +231,14 @@ func (c cell) planSession(r *rand.Rand, of connectionPlan) sessionPlan {
 func (c cell) kind(r *rand.Rand, of connectionPlan) kind {
 	possible := func(k kind) bool {
 		switch k {
-		case kindInput, kindEcho, kindIgnored:
-			return of.rekey == 0
 		case kindSignal:
 			return c.signals() && !of.stock && of.ending != endDeath
 		case kindKilled:
 			return of.ending != endDeath
 		case kindForward: // in session mode it belongs to the newest session
-			return c.way == "inject" && c.engine == "real" && c.mode == "connection" && !of.stock && of.ending == endClosed && of.rekey == 0
+			return c.way == "inject" && c.engine == "real" && c.mode == "connection" && !of.stock && of.ending == endClosed
 		case kindSFTP:
-			return c.way == "inject" && c.engine == "real" && !of.stock && of.ending == endClosed && of.rekey == 0
+			return c.way == "inject" && c.engine == "real" && !of.stock && of.ending == endClosed
 		case kindTerminal:
 			return !of.stock && c.engine == "real"
 		case kindStalled, kindOdd:
