@@ -54,15 +54,23 @@ func (s *subject) connect(ctx context.Context, p connectionPlan) {
 	var stalled, others sync.WaitGroup
 	places := make(chan struct{}, p.parallel)
 	run := func(i int) {
-		session := p.sessions[i]
-		o := s.cell.session(ctx, client, session, broken, hooks{over: over, ready: func(host string) {
-			if p.ending == endDeath && i == p.fatal {
-				dead.Store(true)
-				if err := s.kill(ctx, host); err != nil && ctx.Err() == nil {
-					s.tally.lost(p, fmt.Errorf("the container could not be removed: %w", err))
+		ended := make(chan outcome, 1)
+		go func() {
+			ended <- s.cell.session(ctx, client, p.sessions[i], broken, hooks{over: over, ready: func(host string) {
+				if p.ending == endDeath && i == p.fatal {
+					dead.Store(true)
+					if err := s.kill(ctx, host); err != nil && ctx.Err() == nil {
+						s.tally.lost(p, fmt.Errorf("the container could not be removed: %w", err))
+					}
 				}
-			}
-		}})
+			}})
+		}()
+		var o outcome
+		select {
+		case o = <-ended:
+		case <-time.After(2 * patience): // it has not even been ended by the end of its connection
+			o.fail("the client is stuck for good")
+		}
 		s.tally.add(ctx, p, i, o)
 	}
 	// Those that stall come first, and are there until the others have ended.
