@@ -45,7 +45,7 @@ func TestShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	code := command(t.Context(), []string{"-berth", path, "-sessions", "300", "-quiet", "0s", "-parallel", "4"}, &stdout, &stderr)
+	code := command(t.Context(), []string{"-berth", path, "-sessions", "200", "-quiet", "0s", "-parallel", "4"}, &stdout, &stderr)
 	if code != exitOK {
 		t.Errorf("exit code %d\n%s\n%s", code, &stdout, &stderr)
 	}
