@@ -71,8 +71,8 @@ func both(t *testing.T, kind string, offered []string) []string {
 			names = append(names, name)
 		}
 	}
-	if len(names) < 3 {
-		t.Errorf("ssh knows only %d of the algorithms %q", len(names), offered)
+	if len(names) == 0 {
+		t.Errorf("ssh knows none of the algorithms %q", offered)
 	}
 	return names
 }
@@ -144,7 +144,7 @@ func TestIntegrity(t *testing.T) {
 	content := pattern(300_000)
 	for _, options := range [][]string{
 		{"-c", "aes128-gcm@openssh.com"}, {"-c", "chacha20-poly1305@openssh.com"},
-		{"-c", "aes128-ctr", "-m", "hmac-sha2-256"}, {"-c", "aes256-ctr", "-m", "hmac-sha2-512-etm@openssh.com"},
+		{"-c", "aes128-ctr", "-m", "hmac-sha2-256-etm@openssh.com"}, {"-c", "aes256-ctr", "-m", "hmac-sha2-512-etm@openssh.com"},
 	} {
 		for _, toServer := range []bool{true, false} {
 			t.Run(fmt.Sprint(options, toServer), func(t *testing.T) {
