@@ -203,6 +203,7 @@ func (s *server) run(ctx context.Context) error {
 		_, _ = fmt.Fprintln(s.stdout, ready)
 		manager.say("READY=1")
 		go manager.watch(ctx, status, alive)
+		go new(rest).run(ctx)
 	}, func() {
 		draining.Store(true)
 		// All that a stop may take, if everything takes as long as it may.
