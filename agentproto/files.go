@@ -150,7 +150,8 @@ type pipe struct {
 	file  *os.File
 	total int // bytes carried, up to bulk; of whoever reads or writes
 	// grown says that the pipe is one of the large ones.
-	grown atomic.Bool
+	grown  atomic.Bool
+	closed atomic.Bool
 }
 
 const (
@@ -165,7 +166,12 @@ const (
 	largePipes = 32
 )
 
-var grownPipes atomic.Int32
+var (
+	grownPipes atomic.Int32
+	openPipes  atomic.Int64
+	// mostPipes is how many may be open: clients must find files to open, too.
+	mostPipes = sync.OnceValue(func() int64 { return openFiles() / 2 })
+)
 
 // carried counts bytes, and makes the pipe larger once.
 func (p *pipe) carried(n int) {
@@ -189,7 +195,10 @@ func (p *pipe) shrink() {
 }
 
 func (p *pipe) abandon() {
-	_ = p.file.Close()
+	if !p.closed.Swap(true) {
+		_ = p.file.Close()
+		openPipes.Add(-1)
+	}
 	p.shrink()
 }
 
@@ -205,9 +214,16 @@ func (c *Client) pipes(ctx context.Context, s *Session, what *Start) bool {
 	if !ok || what.Terminal != nil {
 		return false
 	}
+	// Where there are too many files, streams need none.
+	const each = 3
+	if openPipes.Add(each) > mostPipes() {
+		openPipes.Add(-each)
+		return false
+	}
 	ours, theirs, err := newPipes()
 	if err != nil {
-		return false // too many open files: streams need none
+		openPipes.Add(-each)
+		return false
 	}
 	what.files = w.sendFiles(theirs) + 1
 	end := func() error { return s.send(context.WithoutCancel(ctx), &inputEnd{}) }

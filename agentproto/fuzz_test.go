@@ -14,7 +14,7 @@ import (
 func FuzzMessage(f *testing.F) {
 	for _, m := range []message{
 		&Start{Kind: KindArgv, Argv: []string{"a", ""}, Env: []string{"A=b"}, Terminal: &Terminal{"xterm", Size{1, 2, 3, 4}, "\x00"}},
-		&stdio{}, &resize{Size{1, 2, 3, 4}}, &signal{"TERM"}, &started{1}, &Refusal{ReasonNotFound, "no"}, &Exit{3, "SEGV", true},
+		&stdio{}, &resize{Size{1, 2, 3, 4}}, &signal{"TERM"}, &inputEnd{}, &started{1}, &Refusal{ReasonNotFound, "no"}, &Exit{3, "SEGV", true},
 		&dial{"u", Address{Network: "tcp", Host: "::1", Port: 22}}, &connected{}, &listen{"", Address{Network: "unix", Path: "/s"}},
 		&listening{Address{Network: "tcp"}}, &accepted{7, Address{Network: "tcp"}},
 	} {
@@ -25,7 +25,7 @@ func FuzzMessage(f *testing.F) {
 		f.Add(b.Bytes())
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := readMessage(bytes.NewReader(data), maxToAgent, &Start{}, &stdio{}, &resize{}, &signal{}, &started{}, &Refusal{},
+		m, err := readMessage(bytes.NewReader(data), maxToAgent, &Start{}, &stdio{}, &resize{}, &signal{}, &inputEnd{}, &started{}, &Refusal{},
 			&Exit{}, &dial{}, &connected{}, &listen{}, &listening{}, &accepted{})
 		if err != nil {
 			return

@@ -63,6 +63,15 @@ func newPipes() (ours, theirs [3]*os.File, err error) {
 	return ours, theirs, err
 }
 
+// openFiles is how many files this process may have open (RLIMIT_NOFILE).
+func openFiles() int64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int64(min(limit.Cur, 1<<30))
+}
+
 // resizePipe changes how much a pipe holds, if that is allowed (fcntl(2)).
 func resizePipe(f *os.File, size int) (ok bool) {
 	raw, err := f.SyscallConn()
