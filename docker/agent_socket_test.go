@@ -73,7 +73,10 @@ func socketAgent(t *testing.T) *fakeengine.Engine {
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
 			go func() {
-				<-p.Done
+				select {
+				case <-p.Done:
+				case <-ctx.Done():
+				}
 				cancel()
 			}()
 			_ = agentproto.Serve(ctx, agentproto.NewAgentSocket(conn), pipeAgent{})
