@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,14 +57,24 @@ func open(t testing.TB, s Settings) *Client {
 	return c
 }
 
+// dockerSocket is the socket of the Docker Engine that tests use.
+func dockerSocket(t *testing.T) string {
+	t.Helper()
+	host := os.Getenv("DOCKER_HOST")
+	if host == "" {
+		host = "unix:///var/run/docker.sock"
+	}
+	socket, ok := strings.CutPrefix(host, "unix://")
+	if _, err := os.Stat(socket); !ok || err != nil {
+		t.Skipf("LOUD: no Docker Engine to test against: DOCKER_HOST is %q, error %v", host, err)
+	}
+	return socket
+}
+
 // eachEngine runs a test against the real engines of this machine.
 func eachEngine(t *testing.T, test func(t *testing.T, c *Client, image string)) {
 	t.Run("docker", func(t *testing.T) {
-		const socket = "/var/run/docker.sock"
-		if _, err := os.Stat(socket); err != nil {
-			t.Skipf("LOUD: no Docker Engine to test against: %v", err)
-		}
-		c := open(t, Settings{Host: "unix://" + socket})
+		c := open(t, Settings{Host: "unix://" + dockerSocket(t)})
 		test(t, c, importImage(t, c))
 	})
 	t.Run("podman", func(t *testing.T) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -59,10 +58,7 @@ func passOn(near *tls.Conn, socket string) {
 
 // Hazard 6: CloseWrite works over TLS, to the real engine.
 func TestTLS(t *testing.T) {
-	const socket = "/var/run/docker.sock"
-	if _, err := os.Stat(socket); err != nil {
-		t.Skipf("LOUD: no Docker Engine to test against: %v", err)
-	}
+	socket := dockerSocket(t)
 	plain := open(t, Settings{Host: "unix://" + socket})
 	image := importImage(t, plain)
 	authority, stranger := fakeengine.NewAuthority(t), fakeengine.NewAuthority(t)
