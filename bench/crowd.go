@@ -145,9 +145,10 @@ func (c *crowd) become(ctx context.Context, n int) error {
 	return nil
 }
 
-// settled waits until the server's memory no longer changes by much.
+// settled waits until the server's memory has not changed by much for so long that
+// the server has come to rest, when it gives back what the logins took.
 func (c *crowd) settled(ctx context.Context) error {
-	const looks, most = 4, 40
+	const looks, most = 28, 120
 	last, same := 0, 0
 	for range most {
 		kib, err := residentKiB(c.server.cmd.Process.Pid)
