@@ -58,6 +58,7 @@ func serve(args []string) int {
 	}
 	ctx, stop := ossignal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
 	defer stop()
+	spareThreads()
 	processes := newProcesses()
 	defer processes.close()
 	if err := agentproto.Serve(ctx, link, &host{processes: processes, line: line}); err != nil && ctx.Err() == nil && !line.ended() {
@@ -65,6 +66,26 @@ func serve(args []string) int {
 		return exitFailure
 	}
 	return 0
+}
+
+// spareThreads starts threads ahead of need. Where programs have taken all the
+// processes that a container may have, the Go runtime could start none, and would
+// end the agent over that, and with it the container.
+func spareThreads() {
+	const spare = 6
+	var started sync.WaitGroup
+	release := make(chan struct{})
+	for range spare {
+		started.Add(1)
+		go func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread() // it is kept, idle
+			started.Done()
+			<-release
+		}()
+	}
+	started.Wait()
+	close(release)
 }
 
 // dialServer connects to the server's socket; nil if that can't be.
