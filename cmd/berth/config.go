@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -131,7 +132,12 @@ has no counterpart, with its line. It reaches no engine.`,
 // loadConfig loads a file; without one, the defaults.
 func loadConfig(file string) (*config.Config, error) {
 	if file == "" {
-		return config.Default(), nil
+		c := config.Default()
+		// As with the engine's own client, whose users have set it.
+		if host := os.Getenv("DOCKER_HOST"); host != "" {
+			c.Docker.Connection.Host = host
+		}
+		return c, nil
 	}
 	return config.Load(file)
 }

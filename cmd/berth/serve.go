@@ -47,7 +47,8 @@ without a prompt. Logs go to standard error.
 
 Without --config it is the quick start: it listens on loopback only, keeps its host
 key and a client key in the state directory, accepts your own keys from ~/.ssh as
-well, makes containers from its own image, and keeps two of them ready.
+well, makes containers from its own image on the engine that DOCKER_HOST names (or
+/var/run/docker.sock), and keeps two of them ready.
 
 SIGTERM and SIGINT drain: no new connections, users at terminals are told, and
 sessions may end by themselves. After ssh.drainTimeout programs are asked to end,
