@@ -63,12 +63,12 @@ func (s processStream) Close() error {
 }
 
 func newFakeWithAgent(t *testing.T) *fakeengine.Engine {
-	return fakeWithAgent(t, fakeengine.Options{}, func(*fakeengine.Process) {})
+	return fakeWithAgent(t, fakeengine.Options{}, echoAgent{}, func(*fakeengine.Process) {})
 }
 
-// fakeWithAgent is an engine whose agents speak over the engine's stream; seen sees
-// each of them.
-func fakeWithAgent(t *testing.T, o fakeengine.Options, seen func(*fakeengine.Process)) *fakeengine.Engine {
+// fakeWithAgent is an engine whose agents do what h does, over the engine's stream;
+// seen sees each of them.
+func fakeWithAgent(t *testing.T, o fakeengine.Options, h agentproto.Handler, seen func(*fakeengine.Process)) *fakeengine.Engine {
 	o.Images = map[string]fakeengine.Image{"guest": {}}
 	o.Programs = map[string]fakeengine.Program{"/.berth/agent": func(p *fakeengine.Process) int {
 		seen(p)
@@ -81,7 +81,7 @@ func fakeWithAgent(t *testing.T, o fakeengine.Options, seen func(*fakeengine.Pro
 			}
 			cancel()
 		}()
-		_ = agentproto.Serve(ctx, processStream{p}, echoAgent{})
+		_ = agentproto.Serve(ctx, processStream{p}, h)
 		return 0
 	}}
 	return fakeengine.New(t, o)

@@ -144,7 +144,7 @@ func TestAgentSocket(t *testing.T) {
 // first of them there are no sockets any more.
 func TestAgentSocketNotFound(t *testing.T) {
 	var with, without atomic.Int32
-	e := fakeWithAgent(t, fakeengine.Options{}, func(p *fakeengine.Process) {
+	e := fakeWithAgent(t, fakeengine.Options{}, echoAgent{}, func(p *fakeengine.Process) {
 		if len(p.Binds) > 0 {
 			with.Add(1)
 		} else {
@@ -168,7 +168,7 @@ func TestAgentSocketNotFound(t *testing.T) {
 // An engine that cannot mount the directory, since it sees other files, makes the
 // container without it.
 func TestAgentSocketRefused(t *testing.T) {
-	e := fakeWithAgent(t, fakeengine.Options{Elsewhere: true}, func(*fakeengine.Process) {})
+	e := fakeWithAgent(t, fakeengine.Options{Elsewhere: true}, echoAgent{}, func(*fakeengine.Process) {})
 	b, sockets := withSockets(t, onFake(e))
 	for range 2 {
 		if code, stdout, stderr := loginBy(t, b); code != 5 || stdout != "command\n" || stderr != "" {

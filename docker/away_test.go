@@ -46,7 +46,7 @@ func TestPoolOutlivesItsEngine(t *testing.T) {
 	l.run("hello")
 	l.leave()
 	if n := strings.Count(log.String(), "level=ERROR msg=\""+word); n != 1 {
-		t.Errorf("the log has %d errors about one failure of the engine's", n)
+		t.Errorf("the log has %d errors about one failure of the engine's:\n%s", n, &log)
 	}
 	waitFor(t, "what was being made at the engine's end to be gone", func() bool { return len(e.Containers()) == b.PoolStats().Ready })
 	b.Close()

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -268,7 +269,10 @@ func (l *pool) rehearse(client *agentproto.Client) {
 		return // as in an image without a shell
 	}
 	defer s.Close()
+	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
 	_ = s.CloseWrite()
+	_, _ = io.Copy(io.Discard, s.Stdout())
+	_, _ = io.Copy(io.Discard, s.Stderr())
 	_, _ = s.Wait(ctx)
 }
 

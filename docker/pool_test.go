@@ -1,6 +1,7 @@
 package docker_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 
+	"github.com/berth-ssh/berth/agentproto"
 	"github.com/berth-ssh/berth/docker"
 	"github.com/berth-ssh/berth/internal/engine"
 	"github.com/berth-ssh/berth/internal/fakeengine"
@@ -115,6 +117,33 @@ func TestPoolHit(t *testing.T) {
 	}
 	b.Close()
 	nothingLeft(t, e)
+}
+
+// hearing is an echoAgent that tells its commands.
+type hearing struct {
+	echoAgent
+	commands chan<- string
+}
+
+func (h hearing) Session(ctx context.Context, what agentproto.Start, r *agentproto.Running) (agentproto.Exit, bool) {
+	h.commands <- what.Command
+	return h.echoAgent.Session(ctx, what, r)
+}
+
+// The login shell has been started once when a container is ready, so that it need
+// not be read from the disk at the login.
+func TestPoolRehearses(t *testing.T) {
+	commands := make(chan string, 10)
+	e := fakeWithAgent(t, fakeengine.Options{}, hearing{commands: commands}, func(*fakeengine.Process) {})
+	warm(t, e, docker.PoolConfig{Min: 1})
+	select {
+	case got := <-commands:
+		if got != ":" {
+			t.Errorf("the command %q was run", got)
+		}
+	default:
+		t.Error("nothing was run in the container that is ready")
+	}
 }
 
 // A login that finds none gets one made for it at once, the pool grows with the
