@@ -34,6 +34,9 @@ func TestPoolOutlivesItsEngine(t *testing.T) {
 	full := func() bool { return b.PoolStats().Ready >= 2 }
 	waitFor(t, "a full pool", full)
 	const word = "the pool could not make a container"
+	// On a busy machine the first may take longer than it may.
+	failures := func() int { return strings.Count(log.String(), "level=ERROR msg=\""+word) }
+	before := failures()
 	e.Stop()
 	waitFor(t, "the loss of the pool", func() bool { return b.PoolStats().Ready == 0 })
 	if status, said := refusedLogin(t, b); status.Code != 255 || !strings.Contains(said, away) {
@@ -45,7 +48,7 @@ func TestPoolOutlivesItsEngine(t *testing.T) {
 	l := enter(t, b, "after")
 	l.run("hello")
 	l.leave()
-	if n := strings.Count(log.String(), "level=ERROR msg=\""+word); n != 1 {
+	if n := failures() - before; n != 1 {
 		t.Errorf("the log has %d errors about one failure of the engine's:\n%s", n, &log)
 	}
 	waitFor(t, "what was being made at the engine's end to be gone", func() bool { return len(e.Containers()) == b.PoolStats().Ready })
