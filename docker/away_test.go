@@ -168,3 +168,20 @@ func TestLostStream(t *testing.T) {
 		})
 	}
 }
+
+// A program that was killed is not taken for a container that has ended, however
+// slowly the engine says that this goes on.
+func TestKilledInLivingContainer(t *testing.T) {
+	e := fakeengine.New(t, fakeengine.Options{
+		Images: map[string]fakeengine.Image{"guest": {}},
+		Programs: map[string]fakeengine.Program{
+			"idle":  func(p *fakeengine.Process) int { <-p.Done; return 0 },
+			"shell": func(*fakeengine.Process) int { return 128 + 9 },
+		},
+	})
+	e.Order(fakeengine.Fault{Route: "GET /containers/{id}/json", Delay: 300 * time.Millisecond})
+	if status, _, stderr := login(t, fakeConfig(e, docker.ExecutionModeConnection), "killed", "x"); status.Code != 128+9 || stderr != "" {
+		t.Errorf("exit %+v, stderr %q; want 137 and no word", status, stderr)
+	}
+	nothingLeft(t, e)
+}

@@ -25,8 +25,9 @@ func config(image string, mode docker.ExecutionMode, agent docker.AgentMode) doc
 		Connection: docker.ConnectionConfig{Host: testguest.EngineHost()},
 		Execution: docker.ExecutionConfig{
 			Launch: docker.LaunchConfig{ContainerConfig: &container.Config{
-				Image:  image,
-				Labels: map[string]string{testguest.Label: "1"},
+				Image:           image,
+				Labels:          map[string]string{testguest.Label: "1"},
+				NetworkDisabled: true,
 			}},
 			Mode:            mode,
 			Agent:           agent,
@@ -115,9 +116,10 @@ func TestConformanceDockerRun(t *testing.T) {
 				Host: testguest.EngineHost(),
 				Config: docker.DockerRunContainerConfig{
 					LaunchConfig: docker.LaunchConfig{ContainerConfig: &container.Config{
-						Image:  image,
-						Cmd:    []string{"/bin/sh"},
-						Labels: map[string]string{testguest.Label: "1"},
+						Image:           image,
+						Cmd:             []string{"/bin/sh"},
+						Labels:          map[string]string{testguest.Label: "1"},
+						NetworkDisabled: true,
 					}},
 					Subsystems: map[string]string{"echo": "/bin/cat"},
 				},

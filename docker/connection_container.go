@@ -280,16 +280,25 @@ const endsWithin = 2 * time.Second
 // ends says whether the container has ended, or is about to: so are those of an
 // engine that answers no more.
 func (c *connectionContainer) ends(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, endsWithin)
-	defer cancel()
-	for {
-		runs, err := c.p.engine.ContainerRuns(ctx, c.id)
-		if err == nil && !runs || errors.Is(err, engine.ErrUnavailable) {
+	asked := func() (bool, error) {
+		// A call that is cut off by endsWithin would look like an engine that is away.
+		ctx, cancel := context.WithTimeout(ctx, c.p.config.Timeouts.HTTP)
+		defer cancel()
+		return c.p.engine.ContainerRuns(ctx, c.id)
+	}
+	for end := time.Now().Add(endsWithin); ; {
+		runs, err := asked()
+		switch {
+		case ctx.Err() != nil:
+			return false
+		case err == nil && !runs || errors.Is(err, engine.ErrUnavailable):
 			return true
+		case time.Now().After(end):
+			return err != nil
 		}
 		select {
 		case <-ctx.Done():
-			return err != nil
+			return false
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

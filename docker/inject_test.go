@@ -22,7 +22,7 @@ func injected(image string, host *container.HostConfig, user string) docker.Conf
 		Connection: docker.ConnectionConfig{Host: testguest.EngineHost()},
 		Execution: docker.ExecutionConfig{
 			Launch: docker.LaunchConfig{
-				ContainerConfig: &container.Config{Image: image, User: user, Labels: map[string]string{testguest.Label: "1"}},
+				ContainerConfig: &container.Config{Image: image, User: user, Labels: map[string]string{testguest.Label: "1"}, NetworkDisabled: true},
 				HostConfig:      host,
 			},
 			Agent:           docker.AgentInject,

@@ -47,6 +47,10 @@ func (c *check) end() {
 // serverWord begins a line of the server's own on standard error.
 var serverWord = []byte("berth: ")
 
+// dyingWord begins what Go's runtime says in a program when its container is being
+// killed: nothing new can be started in there.
+var dyingWord = []byte("runtime: failed to create new OS thread")
+
 // withWords gives a check what is not the server's own word: a line at the
 // beginning, when an engine takes its time, and, if it may have broken off,
 // whatever begins where the program's output ends.
@@ -58,8 +62,10 @@ func (c *check) withWords(all []byte, broken bool) {
 	}
 	if broken {
 		// From behind: what comes before it must be right.
-		if i := bytes.LastIndex(all, serverWord); i >= 0 {
-			all = all[:i]
+		for _, word := range [][]byte{serverWord, dyingWord} {
+			if i := bytes.LastIndex(all, word); i >= 0 {
+				all = all[:i]
+			}
 		}
 	}
 	_, _ = c.Write(all)

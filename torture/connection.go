@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -69,7 +71,10 @@ func (s *subject) connect(ctx context.Context, p connectionPlan) {
 		select {
 		case o = <-ended:
 		case <-time.After(2 * patience): // it has not even been ended by the end of its connection
-			o.fail("the client is stuck for good")
+			o.fail("the client is stuck for good: cut %v, %d left", conn.isCut(), conn.left)
+			var stacks bytes.Buffer
+			_ = pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+			fmt.Fprintf(s.tally.log, "all goroutines of the clients:\n%s\n", &stacks)
 		}
 		s.tally.add(ctx, p, i, o)
 	}

@@ -70,6 +70,9 @@ func (c cell) session(ctx context.Context, client *ssh.Client, p sessionPlan, br
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	r := rand.New(rand.NewPCG(p.seed, 0))
+	// A session that is stuck may not even be closed.
+	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
+	defer stop()
 	session, err := client.NewSession()
 	if err != nil {
 		if !broken() {
@@ -78,9 +81,6 @@ func (c cell) session(ctx context.Context, client *ssh.Client, p sessionPlan, br
 		return o
 	}
 	defer func() { _ = session.Close() }()
-	// A session that is stuck may not even be closed.
-	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
-	defer stop()
 	for i := range p.env {
 		_ = session.Setenv(fmt.Sprintf("TORTURE_%d", i), strings.Repeat("x", r.IntN(1000))) // as the server likes
 	}

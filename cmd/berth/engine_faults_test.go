@@ -39,8 +39,7 @@ docker:
   connection: {host: %q}
   %s
   execution:
-    container: {stopTimeout: 1, labels: {%s: %q}}
-    host: {networkMode: host} # which an engine makes, and takes away after a crash, in less time
+    container: {stopTimeout: 1, labels: {%s: %q}, networkDisabled: true}
     %s
 `, host, rest, testguest.Label, label, strings.ReplaceAll(execution, "\n", "\n    ")), state), state
 }

@@ -73,7 +73,7 @@ docker:
   connection: {host: %q}
   execution:
     imagePullPolicy: Never
-    container: {image: %q, labels: {%s: %q}}
+    container: {image: %q, labels: {%s: %q}, networkdisabled: true}
     %s
 log: {level: debug}
 `, testguest.EngineHost(), image, testguest.Label, label, strings.ReplaceAll(execution, "\n", "\n    "))

@@ -37,8 +37,7 @@ docker:
   connection: {host: %q}
   execution:
     imagePullPolicy: Never
-    container: {image: %q, labels: {%s: "1"}}
-    host: {networkmode: none}
+    container: {image: %q, networkdisabled: true, labels: {%s: "1"}}
 log: {level: debug}
 `, settings, auth, testguest.EngineHost(), testguest.Busybox(t), testguest.Label), filepath.Join(t.TempDir(), "state"))
 }

@@ -44,6 +44,7 @@ docker:
       image: %q
       %s
       workingdir: /root
+      networkdisabled: true
       labels: {%s: "1"}
       env:%s
 log: {level: debug}
