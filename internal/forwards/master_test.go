@@ -31,7 +31,7 @@ func serverOf(t *testing.T, image, settings, execution string) *testberth.Server
 		execution += "\nhost: {networkmode: none}"
 	}
 	if !strings.Contains(execution, "container:") {
-		execution += "\ncontainer: {image: " + image + ", networkdisabled: true, labels: {" + testguest.Label + `: "1"}}`
+		execution += "\ncontainer: {image: " + image + ", labels: {" + testguest.Label + `: "1"}}`
 	}
 	return testberth.Start(t, fmt.Sprintf(`
 ssh:
