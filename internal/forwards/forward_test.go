@@ -120,10 +120,20 @@ func nobody(t *testing.T, path string) {
 	}
 }
 
-// ssh -D: names are looked up in the container.
+// ssh -D: names are looked up in the container, and localhost is the container also
+// where it has no network, and so no file of hosts.
 func TestDynamic(t *testing.T) {
 	t.Parallel()
-	m := newMaster(t, serverOf(t, testguest.Scratch(t), "", ""))
+	for name, disabled := range map[string]bool{"a network": false, "none": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testDynamic(t, fmt.Sprintf("container: {image: %q, networkdisabled: %v, labels: {%s: '1'}}", testguest.Scratch(t), disabled, testguest.Label))
+		})
+	}
+}
+
+func testDynamic(t *testing.T, execution string) {
+	m := newMaster(t, serverOf(t, "", "", execution))
 	port := m.start(nil, "/guest", "serve", "digest", "tcp", "127.0.0.1:0").line()
 	_, port, _ = strings.Cut(port, ":")
 	socks := freePort(t)

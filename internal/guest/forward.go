@@ -34,12 +34,23 @@ func (h *host) Dial(ctx context.Context, who string, to agentproto.Address) (age
 			return err
 		})
 	} else {
-		c, err = dialer.DialContext(ctx, "tcp", net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))))
+		c, err = dialer.DialContext(ctx, "tcp", net.JoinHostPort(known(ctx, to.Host), strconv.Itoa(int(to.Port))))
 	}
 	if err != nil {
 		return nil, &agentproto.Refusal{Reason: agentproto.ReasonConnectFailed, Message: reason(err)}
 	}
 	return c.(agentproto.Duplex), nil
+}
+
+// known is a name as the resolver knows it. localhost is here (RFC 6761, section 6.3)
+// also where no file says so: a container without a network gets none from the engine.
+func known(ctx context.Context, name string) string {
+	if name == "localhost" {
+		if _, err := net.DefaultResolver.LookupHost(ctx, name); err != nil {
+			return "127.0.0.1"
+		}
+	}
+	return name
 }
 
 // reason is what has gone wrong, without what was tried: that the client knows.
@@ -74,7 +85,7 @@ func (h *host) Listen(ctx context.Context, who string, at agentproto.Address) (a
 		} else if bind == "*" {
 			bind = ""
 		}
-		if l.Listener, err = (&net.ListenConfig{}).Listen(ctx, network, net.JoinHostPort(bind, strconv.Itoa(int(at.Port)))); err == nil {
+		if l.Listener, err = (&net.ListenConfig{}).Listen(ctx, network, net.JoinHostPort(known(ctx, bind), strconv.Itoa(int(at.Port)))); err == nil {
 			l.at.Port = uint32(l.Addr().(*net.TCPAddr).Port)
 		}
 		return err
