@@ -46,8 +46,9 @@ func Start(t testing.TB, disk string) *Engine {
 		t.Fatal(err)
 	}
 	e := &Engine{t: t, directory: directory, disk: disk}
-	// The first process of a namespace has to be there for as long as it.
-	e.holder = exec.Command("unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child",
+	// The first process of a namespace has to be there for as long as it. The one of
+	// the network: an engine without a bridge takes away the one of another engine.
+	e.holder = exec.Command("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child",
 		"sh", "-c", "echo; sleep infinity & wait")
 	ready, err := e.holder.StdoutPipe()
 	if err == nil {
@@ -89,7 +90,7 @@ func (e *Engine) run(script string, args ...string) string {
 func (e *Engine) enter(script string, args ...string) *exec.Cmd {
 	namespace := func(name string) string { return fmt.Sprintf("/proc/%d/ns/%s", e.holder.Process.Pid, name) }
 	return exec.Command("nsenter", append([]string{"--pid=" + namespace("pid_for_children"), "--mount=" + namespace("mnt"),
-		"--", "sh", "-c", script}, args...)...)
+		"--net=" + namespace("net"), "--", "sh", "-c", script}, args...)...)
 }
 
 // Up starts the daemon, and returns when it answers.
