@@ -22,16 +22,16 @@ import (
 // patience bounds each wait, on a machine that runs all of the tests at once.
 const patience = 90 * time.Second
 
-// serverOf starts a server whose containers have no network but their own.
-// settings are lines of the section ssh, execution those of docker.execution,
-// which may replace host and container.
+// serverOf starts a server whose containers have no network but their own. settings
+// are lines of the section ssh, execution those of docker.execution, which may replace
+// host and container: such a container has the engine's file of hosts.
 func serverOf(t *testing.T, image, settings, execution string) *testberth.Server {
 	t.Helper()
 	if !strings.Contains(execution, "host:") {
 		execution += "\nhost: {networkmode: none}"
 	}
 	if !strings.Contains(execution, "container:") {
-		execution += "\ncontainer: {image: " + image + ", labels: {" + testguest.Label + `: "1"}}`
+		execution += "\ncontainer: {image: " + image + ", networkdisabled: true, labels: {" + testguest.Label + `: "1"}}`
 	}
 	return testberth.Start(t, fmt.Sprintf(`
 ssh:

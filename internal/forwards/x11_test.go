@@ -71,7 +71,7 @@ func TestX11(t *testing.T) {
 		_ = set.Process.Kill()
 		_ = set.Wait()
 	})
-	for name, execution := range map[string]string{"root": "", "somebody": "shellCommand: [/bin/bash]\ncontainer: {image: IMAGE, user: nobody}"} {
+	for name, execution := range map[string]string{"root": "container: {image: IMAGE}", "somebody": "shellCommand: [/bin/bash]\ncontainer: {image: IMAGE, user: nobody}"} {
 		for _, option := range []string{"-Y", "-X"} {
 			t.Run(name+option, func(t *testing.T) {
 				image := testguest.Debian(t)
