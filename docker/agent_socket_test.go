@@ -9,15 +9,20 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 
 	"github.com/berth-ssh/berth/agentproto"
 	"github.com/berth-ssh/berth/docker"
+	"github.com/berth-ssh/berth/internal/engine"
 	"github.com/berth-ssh/berth/internal/fakeengine"
+	"github.com/berth-ssh/berth/internal/testguest"
 )
 
 // sockets is the directory of a backend's sockets.
@@ -177,5 +182,62 @@ func TestAgentSocketRefused(t *testing.T) {
 	}
 	if n := strings.Count(sockets.log.String(), "bind source path does not exist"); n != 1 {
 		t.Errorf("the engine refused %d times", n)
+	}
+}
+
+// When an engine finds that the socket has gone with a client who left meanwhile, it
+// makes no container, and leaves no volume that it has made for one.
+func TestAgentSocketGone(t *testing.T) {
+	e := socketAgent(t)
+	c := onFake(e)
+	c.Execution.Launch.HostConfig = &container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeVolume, Target: "/scratch"}}}
+	b, sockets := withSockets(t, c)
+	loginBy(t, b)
+	waitFor(t, "the first container's end", func() bool { return len(e.Containers()) == 0 })
+	before, creations := e.Volumes(), e.Count(create)
+	e.Order(fakeengine.Fault{Route: create, Hold: true})
+	l := enter(t, b, "gone")
+	waitFor(t, "the creation under way", func() bool { return e.Count(create) > creations })
+	gone := make(chan struct{})
+	go func() {
+		l.leave()
+		close(gone)
+	}()
+	waitFor(t, "the socket's end", func() bool {
+		left, err := os.ReadDir(sockets.directory)
+		return err == nil && len(left) == 0
+	})
+	e.Release()
+	<-gone
+	b.Close()
+	nothingLeft(t, e)
+	if n := e.Volumes(); n != before || before == 0 {
+		t.Errorf("there are %d volumes, and there were %d: the agent's", n, before)
+	}
+}
+
+// Nor does the real engine leave one when it can't make what else is mounted.
+func TestVolumesOfFailedCreation(t *testing.T) {
+	label := map[string]string{testguest.Label: strings.ToLower(t.Name()) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)}
+	c := injected(testguest.Busybox(t), &container.HostConfig{Mounts: []mount.Mount{
+		{Type: mount.TypeVolume, Target: "/scratch", VolumeOptions: &mount.VolumeOptions{Labels: label}},
+		{Type: mount.TypeVolume, Source: "berth-test-impossible", Target: "/y", VolumeOptions: &mount.VolumeOptions{
+			DriverConfig: &mount.Driver{Name: "local", Options: map[string]string{"there-is-none": "1"}},
+		}},
+	}}, "")
+	if status, _, stderr := login(t, c, t.Name(), "true"); status.Code != 255 {
+		t.Fatalf("exit %+v, %q: the volume should not be possible", status, stderr)
+	}
+	e, err := engine.Open(engine.Settings{Host: testguest.EngineHost()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	left, err := e.UnusedVolumes(t.Context(), "", label)
+	if err != nil || len(left) > 0 {
+		t.Errorf("left are %+v, %v", left, err)
+	}
+	for _, v := range left {
+		_ = e.RemoveVolume(t.Context(), v.Name)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 
 	"github.com/berth-ssh/berth/backend"
 	"github.com/berth-ssh/berth/internal/engine"
@@ -70,6 +71,7 @@ func (p *provider) spec(ctx context.Context, l backend.Launch, launch string, so
 	} else if err := p.sessionSpec(ctx, &config, &host, l); err != nil {
 		return engine.ContainerSpec{}, err
 	}
+	host.Mounts = namelessLast(host.Mounts)
 	return engine.ContainerSpec{
 		Name:     x.Launch.ContainerName,
 		Config:   &config,
@@ -77,6 +79,20 @@ func (p *provider) spec(ctx context.Context, l backend.Launch, launch string, so
 		Network:  x.Launch.NetworkConfig,
 		Platform: x.Launch.Platform,
 	}, nil
+}
+
+// namelessLast puts volumes without a name behind all other mounts. Docker makes
+// them in the order that they are given in, and leaves those that it has made when a
+// later mount fails, as when an agent's socket goes with a client who does not wait
+// for the container: these would be nobody's.
+func namelessLast(mounts []mount.Mount) []mount.Mount {
+	last := func(m mount.Mount) int {
+		if m.Type == mount.TypeVolume && m.Source == "" {
+			return 1
+		}
+		return 0
+	}
+	return slices.SortedStableFunc(slices.Values(mounts), func(a, b mount.Mount) int { return last(a) - last(b) })
 }
 
 // sessionSpec completes the container of session mode, which runs one program.

@@ -69,7 +69,7 @@ func (e *Engine) createContainer(w http.ResponseWriter, r *http.Request) {
 			"You have to remove (or rename) that container to be able to reuse that name.", name, holder)
 		return
 	}
-	if source := e.missingBind(request.HostConfig.Mounts); source != "" {
+	if source := e.makeVolumes(request.HostConfig.Mounts); source != "" {
 		e.mu.Unlock()
 		refuse(w, http.StatusBadRequest, "invalid mount config for type \"bind\": bind source path does not exist: %s", source)
 		return
@@ -92,7 +92,6 @@ func (e *Engine) createContainer(w http.ResponseWriter, r *http.Request) {
 	}
 	c.process = e.newContainerProcess(c)
 	e.containers[c.id] = c
-	e.makeVolumes(c)
 	e.mu.Unlock()
 	answer(w, http.StatusCreated, map[string]any{"Id": c.id, "Warnings": []string{}})
 }
@@ -188,6 +187,7 @@ func (e *Engine) ended(c *container, code int) {
 	}
 	if c.autoRemove {
 		e.forget(c)
+		e.dropVolumes(c)
 	}
 }
 
@@ -347,6 +347,9 @@ func (e *Engine) removeContainer(w http.ResponseWriter, r *http.Request) {
 	p.output.end()
 	e.mu.Lock()
 	e.forget(c)
+	if r.URL.Query().Get("v") != "" {
+		e.dropVolumes(c)
+	}
 	e.mu.Unlock()
 	w.WriteHeader(http.StatusNoContent)
 }

@@ -275,6 +275,13 @@ func (e *Engine) Containers() []string {
 	return ids
 }
 
+// Volumes is how many there are.
+func (e *Engine) Volumes() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.volumes)
+}
+
 // Running is how many programs run, those of containers and of execs.
 func (e *Engine) Running() int {
 	e.mu.Lock()

@@ -22,19 +22,8 @@ type volume struct {
 type mountPoint struct {
 	Type, Source, Target string
 	VolumeOptions        struct{ Labels map[string]string }
-}
 
-// missingBind is the source of a bind mount that is not there; empty if all are.
-func (e *Engine) missingBind(mounts []mountPoint) string {
-	for _, m := range mounts {
-		if m.Type != "bind" {
-			continue
-		}
-		if _, err := os.Stat(m.Source); e.options.Elsewhere || err != nil {
-			return m.Source
-		}
-	}
-	return ""
+	nameless bool // Source is the engine's
 }
 
 func (c *container) binds() map[string]string {
@@ -47,12 +36,36 @@ func (c *container) binds() map[string]string {
 	return binds
 }
 
-// makeVolumes makes the volumes that a new container has and that aren't there.
-// Called with e.mu held.
-func (e *Engine) makeVolumes(c *container) {
+// makeVolumes makes the volumes that are not there yet, in the order of the mounts,
+// up to the source of a bind mount that is not there, which it returns. What it has
+// made by then is left, as Docker leaves it when such a source goes while it makes
+// the container. Called with e.mu held.
+func (e *Engine) makeVolumes(mounts []mountPoint) (missing string) {
+	for i := range mounts {
+		m := &mounts[i]
+		switch m.Type {
+		case "bind":
+			if _, err := os.Stat(m.Source); e.options.Elsewhere || err != nil {
+				return m.Source
+			}
+		case "volume":
+			if m.Source == "" {
+				m.Source, m.nameless = e.nextID(), true
+			}
+			if e.volumes[m.Source] == nil {
+				e.volumes[m.Source] = &volume{labels: m.VolumeOptions.Labels, files: map[string]int64{}}
+			}
+		}
+	}
+	return ""
+}
+
+// dropVolumes removes those of a container's volumes that have no name. Called with
+// e.mu held.
+func (e *Engine) dropVolumes(c *container) {
 	for _, m := range c.mounts {
-		if m.Type == "volume" && e.volumes[m.Source] == nil {
-			e.volumes[m.Source] = &volume{labels: m.VolumeOptions.Labels, files: map[string]int64{}}
+		if m.nameless {
+			delete(e.volumes, m.Source)
 		}
 	}
 }

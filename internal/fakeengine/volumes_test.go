@@ -55,3 +55,34 @@ func TestVolumes(t *testing.T) {
 		}
 	}
 }
+
+// A volume without a name goes with its container, if that is asked for; and what
+// has been made is left when a bind mount's source is not there.
+func TestNamelessVolumes(t *testing.T) {
+	e := New(t, Options{Images: map[string]Image{"app": {}}})
+	for i, c := range []struct {
+		mounts, remove string
+		status         int
+		left           bool
+	}{
+		{`{"Type":"volume","Target":"/x"}`, "?v=1", 201, false},
+		{`{"Type":"volume","Target":"/x"}`, "", 201, true},
+		{`{"Type":"volume","Source":"name","Target":"/x"}`, "?v=1", 201, true},
+		{`{"Type":"bind","Source":"/nowhere","Target":"/y"},{"Type":"volume","Target":"/x"}`, "", 400, false},
+		{`{"Type":"volume","Target":"/x"},{"Type":"bind","Source":"/nowhere","Target":"/y"}`, "", 400, true},
+	} {
+		before := e.Volumes()
+		status, text := call(t, e, "POST", "/v1.41/containers/create?name=one", `{"Image":"app","HostConfig":{"Mounts":[`+c.mounts+`]}}`)
+		if status != c.status {
+			t.Errorf("%d: %d, want %d: %s", i, status, c.status, text)
+		}
+		if status == 201 {
+			if status, text := call(t, e, "DELETE", "/v1.41/containers/one"+c.remove, ""); status != 204 {
+				t.Errorf("%d: %d: %s", i, status, text)
+			}
+		}
+		if left := e.Volumes() > before; left != c.left {
+			t.Errorf("%d: left is %v, want %v", i, left, c.left)
+		}
+	}
+}
