@@ -40,7 +40,6 @@ type settings struct {
 	parallel int
 	only     int
 	quiet    time.Duration
-	volumes  bool
 	program  string
 
 	engines, ways, modes, pools choice
@@ -63,7 +62,6 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.IntVar(&o.parallel, "parallel", 6, "how many connections are open at a time, each with up to 8 sessions")
 	flags.IntVar(&o.only, "connection", -1, "run only the connection of this `number`, in each cell")
 	flags.DurationVar(&o.quiet, "quiet", 35*time.Second, "how long the servers are left alone before anything is counted, so that they have no idle connections to the engine")
-	flags.BoolVar(&o.volumes, "volumes", true, "count the volumes that containers leave")
 	flags.StringVar(&o.program, "berth", "bin/berth", "the built `program`")
 	flags.Var(o.engines, "engines", "which `engines`: real, fake")
 	flags.Var(o.ways, "ways", "which `ways` to run programs: inject, image, none")
@@ -161,7 +159,6 @@ func (o settings) run(ctx context.Context, chosen []cell, log io.Writer) (list [
 		if err != nil {
 			return list, err
 		}
-		s.countVolumes = o.volumes && c.engine == "real"
 		subjects = append(subjects, s)
 		if err := s.warm(ctx, o.seed); err != nil {
 			return list, err

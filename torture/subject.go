@@ -26,8 +26,6 @@ type subject struct {
 	engine *engine.Client
 	before counts
 	tally  *tally
-	// countVolumes says whether what containers leave of volumes counts.
-	countVolumes bool
 }
 
 // newSubject starts a cell's server and warms it up.
@@ -104,9 +102,6 @@ func (s *subject) containers(ctx context.Context) (int, error) {
 
 // volumes counts those of the cell's containers.
 func (s *subject) volumes(ctx context.Context) (int, error) {
-	if !s.countVolumes {
-		return 0, nil
-	}
 	list, err := s.engine.ListVolumes(ctx, "")
 	n := 0
 	for _, v := range list {
@@ -192,10 +187,8 @@ func (s *subject) settle(ctx context.Context) {
 		expected := s.pool()
 		over := func(now, before int) int { return max(0, now-before) }
 		s.tally.mu.Lock()
-		s.tally.containers, s.tally.goroutines, s.tally.descriptors = over(left, expected), over(now.goroutines, s.before.goroutines), over(now.descriptors, s.before.descriptors)
-		if s.countVolumes {
-			s.tally.volumes = over(volumes, expected)
-		}
+		s.tally.containers, s.tally.volumes = over(left, expected), over(volumes, expected)
+		s.tally.goroutines, s.tally.descriptors = over(now.goroutines, s.before.goroutines), over(now.descriptors, s.before.descriptors)
 		sum := s.tally.containers + s.tally.goroutines + s.tally.descriptors + s.tally.volumes
 		s.tally.mu.Unlock()
 		if sum == 0 && now.connections == 0 {

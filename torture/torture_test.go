@@ -45,9 +45,7 @@ func TestShort(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stdout, stderr bytes.Buffer
-	// LOUD: volumes are counted by make torture only. About one container in a
-	// thousand leaves its anonymous one on Docker 20.10, cause not found yet.
-	code := command(t.Context(), []string{"-berth", path, "-sessions", "200", "-quiet", "0s", "-parallel", "4", "-volumes=false"}, &stdout, &stderr)
+	code := command(t.Context(), []string{"-berth", path, "-sessions", "200", "-quiet", "0s", "-parallel", "4"}, &stdout, &stderr)
 	if code != exitOK {
 		t.Errorf("exit code %d\n%s\n%s", code, &stdout, &stderr)
 	}
