@@ -71,7 +71,7 @@ func (p *provider) spec(ctx context.Context, l backend.Launch, launch string, so
 	} else if err := p.sessionSpec(ctx, &config, &host, l); err != nil {
 		return engine.ContainerSpec{}, err
 	}
-	host.Mounts = namelessLast(host.Mounts)
+	namelessLast(&config, &host)
 	return engine.ContainerSpec{
 		Name:     x.Launch.ContainerName,
 		Config:   &config,
@@ -85,14 +85,28 @@ func (p *provider) spec(ctx context.Context, l backend.Launch, launch string, so
 // them in the order that they are given in, and leaves those that it has made when a
 // later mount fails, as when an agent's socket goes with a client who does not wait
 // for the container: these would be nobody's.
-func namelessLast(mounts []mount.Mount) []mount.Mount {
+func namelessLast(config *container.Config, host *container.HostConfig) {
 	last := func(m mount.Mount) int {
 		if m.Type == mount.TypeVolume && m.Source == "" {
 			return 1
 		}
 		return 0
 	}
-	return slices.SortedStableFunc(slices.Values(mounts), func(a, b mount.Mount) int { return last(a) - last(b) })
+	host.Mounts = slices.SortedStableFunc(slices.Values(host.Mounts), func(a, b mount.Mount) int { return last(a) - last(b) })
+	// Binds come first, and Volumes after all mounts. For docker run -v, too, a path
+	// alone is one of the latter.
+	volumes := maps.Clone(config.Volumes)
+	host.Binds = slices.DeleteFunc(slices.Clone(host.Binds), func(bind string) bool {
+		if strings.Contains(bind, ":") {
+			return false
+		}
+		if volumes == nil {
+			volumes = map[string]struct{}{}
+		}
+		volumes[bind] = struct{}{}
+		return true
+	})
+	config.Volumes = volumes
 }
 
 // sessionSpec completes the container of session mode, which runs one program.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 
 	"github.com/berth-ssh/berth/backend"
 	"github.com/berth-ssh/berth/internal/engine"
@@ -56,6 +57,38 @@ func TestContainerSpec(t *testing.T) {
 	}
 	if n := len(p.config.Execution.Launch.ContainerConfig.Labels); n != 1 {
 		t.Errorf("the configuration has got %d labels", n)
+	}
+}
+
+// Volumes without a name are made last: see namelessLast.
+func TestNamelessLast(t *testing.T) {
+	configured := &container.HostConfig{
+		Binds: []string{"/alone", "/source:/bound"},
+		Mounts: []mount.Mount{
+			{Type: mount.TypeVolume, Target: "/nameless"},
+			{Type: mount.TypeTmpfs, Target: "/memory"},
+			{Type: mount.TypeVolume, Target: "/another"},
+			{Type: mount.TypeVolume, Source: "name", Target: "/named"},
+		},
+	}
+	p := testProvider(t, fakeengine.New(t, fakeengine.Options{}), ExecutionConfig{
+		Launch: LaunchConfig{ContainerConfig: &container.Config{Image: "guest"}, HostConfig: configured},
+	})
+	for range 2 { // the first one leaves the configuration as it was
+		spec, err := p.spec(t.Context(), backend.Launch{Login: testLogin}, "launch", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var targets []string
+		for _, m := range spec.Host.Mounts {
+			targets = append(targets, m.Target)
+		}
+		if want := []string{"/memory", "/named", "/.berth", "/nameless", "/another"}; !slices.Equal(targets, want) {
+			t.Errorf("mounts at %q, want %q", targets, want)
+		}
+		if _, ok := spec.Config.Volumes["/alone"]; !ok || len(spec.Config.Volumes) != 1 || !slices.Equal(spec.Host.Binds, []string{"/source:/bound"}) {
+			t.Errorf("volumes %v, binds %q", spec.Config.Volumes, spec.Host.Binds)
+		}
 	}
 }
 

@@ -49,6 +49,7 @@ func TestInject(t *testing.T) {
 		{"read-only", injected(busybox, &container.HostConfig{ReadonlyRootfs: true}, ""), "touch /x; exit 4", 4, "", "Read-only"},
 		{"another user", injected(busybox, nil, "1234:1234"), "id -u; echo $USER", 0, "1234\n1234\n", ""},
 		{"agent is not to be changed", injected(busybox, nil, ""), "touch /.berth/agent", 1, "", "Read-only"},
+		{"a volume without a name", injected(busybox, &container.HostConfig{Binds: []string{"/scratch"}}, ""), "grep -c ' /scratch ' /proc/mounts", 0, "1\n", ""},
 		{"without capabilities", injected(busybox, &container.HostConfig{CapDrop: []string{"ALL"}}, ""), "echo fine", 0, "fine\n", ""},
 		{"idle command", idle, "cat /proc/1/cmdline | tr '\\0' ' '; exit 5", 5, "/bin/sleep 1000 ", ""},
 		{"scratch", injected(scratch, nil, ""), "/guest print 'a b' c", 0, "a b\nc\n", ""},
