@@ -55,7 +55,9 @@ func (s *subject) connect(ctx context.Context, p connectionPlan) {
 	over := make(chan struct{})
 	var stalled, others sync.WaitGroup
 	places := make(chan struct{}, p.parallel)
-	run := func(i int) {
+	atOnce := make(chan struct{})
+	close(atOnce)
+	run := func(i int, over <-chan struct{}) {
 		ended := make(chan outcome, 1)
 		go func() {
 			ended <- s.cell.session(ctx, client, p.sessions[i], broken, hooks{over: over, ready: func(host string) {
@@ -78,11 +80,12 @@ func (s *subject) connect(ctx context.Context, p connectionPlan) {
 		}
 		s.tally.add(ctx, p, i, o)
 	}
-	// Those that stall come first, and are there until the others have ended.
+	// Those that stall come first, and are there until the others have ended. There
+	// are not more than maxStalled of them: further ones leave at once.
 	order := make([]int, 0, len(p.sessions))
 	for i, session := range p.sessions {
 		if session.kind == kindStalled && len(order) < maxStalled {
-			stalled.Go(func() { run(i) })
+			stalled.Go(func() { run(i, over) })
 			order = append(order, i)
 		}
 	}
@@ -93,7 +96,7 @@ func (s *subject) connect(ctx context.Context, p connectionPlan) {
 		places <- struct{}{}
 		others.Go(func() {
 			defer func() { <-places }()
-			run(i)
+			run(i, atOnce)
 		})
 	}
 	others.Wait()
