@@ -59,6 +59,7 @@ func TestConfined(t *testing.T) {
 	guest := testguest.WithAgent(t, testguest.Busybox(t))
 	check := func(t *testing.T, c docker.Config, want string) {
 		t.Helper()
+		c.Execution.Launch.ContainerConfig.NetworkDisabled = false // for the packets
 		status, stdout, stderr := login(t, c, t.Name(), attempts+machineAttempts)
 		if status.Code != 0 || stdout != want {
 			t.Errorf("exit %+v, %s; root could do %q, and nothing was to be", status, stderr, stdout)
@@ -97,6 +98,7 @@ func TestConfined(t *testing.T) {
 			CapAdd:      []string{"SYS_ADMIN", "MKNOD", "NET_RAW", "SYSLOG"},
 			SecurityOpt: []string{"no-new-privileges:false", "seccomp=unconfined", "apparmor=unconfined"},
 		}, "")
+		c.Execution.Launch.ContainerConfig.NetworkDisabled = false
 		_, stdout, stderr := login(t, c, t.Name(), attempts)
 		for _, name := range []string{"mount", "bind", "mknod", "namespace", "user-namespace", "hostname", "log", "packets"} {
 			if !strings.Contains(stdout, name+"\n") {
