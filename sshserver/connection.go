@@ -12,7 +12,6 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -45,7 +44,7 @@ type connection struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	// done is closed by the Server when serve has returned.
+	// done is closed by the Server at the end of the connection.
 	done chan struct{}
 
 	// offence is how the connection ended, for the Server; set by serve.
@@ -56,7 +55,7 @@ type connection struct {
 	forwards counter
 
 	// tasks are the goroutines that call handlers; OnDisconnect waits for them.
-	// Only serve and its tasks start tasks.
+	// Only attend, refuse, and tasks start tasks.
 	tasks sync.WaitGroup
 
 	// exchanges are the key exchanges of its own; slowed says once that there
@@ -113,29 +112,51 @@ func newConnection(netConn net.Conn, place *place, settings *settings, tally *ta
 	return c
 }
 
-// serve is the life of the connection.
-func (c *connection) serve() {
-	defer c.cut()
+// serve is the life of the connection, at whose end over is called.
+func (c *connection) serve(over func()) {
+	handler, ok := c.meet()
+	if !ok {
+		c.cut()
+		over()
+		return
+	}
+	attend := c.admit(handler)
+	if attend == nil {
+		c.end(handler)
+		over()
+		return
+	}
+	// The login has made this stack large. What waits from now on, for as long
+	// as the client stays, begins with a small one.
+	go func() {
+		attend()
+		c.end(handler)
+		over()
+	}()
+}
 
-	var handler NetworkConnectionHandler
+// meet gets the handler of a new connection.
+func (c *connection) meet() (handler NetworkConnectionHandler, ok bool) {
 	var err error
-	ok := c.call(c.stranger, "OnNetworkConnection", func() {
+	ok = c.call(c.stranger, "OnNetworkConnection", func() {
 		handler, err = c.settings.handler.OnNetworkConnection(tcpAddr(c.net.RemoteAddr()), c.id)
 	})
 	if !ok {
-		return
+		return nil, false
 	}
 	if err != nil {
 		c.stranger.Info("connection refused", "error", err)
-		return
+		return nil, false
 	}
 	c.log.Debug("connected")
 	c.mu.Lock()
 	c.handler = handler
 	c.mu.Unlock()
+	return handler, true
+}
 
-	c.serveHandler(handler)
-
+// end is what happens when the client is gone, or is to go.
+func (c *connection) end(handler NetworkConnectionHandler) {
 	c.cut()
 	c.tasks.Wait()
 	c.mu.Lock()
@@ -145,8 +166,9 @@ func (c *connection) serve() {
 	c.shutdowns.Wait()
 }
 
-// serveHandler is what happens between OnNetworkConnection and OnDisconnect.
-func (c *connection) serveHandler(handler NetworkConnectionHandler) {
+// admit lets the client log in, and returns what serves it until it leaves; nil if
+// it can't stay.
+func (c *connection) admit(handler NetworkConnectionHandler) (attend func()) {
 	var tries attempts
 	conn, channels, requests, err := c.handshake(handler, &tries)
 	if err != nil {
@@ -156,19 +178,20 @@ func (c *connection) serveHandler(handler NetworkConnectionHandler) {
 		}
 		c.stranger.Info("no login", "error", err)
 		c.call(c.stranger, "OnHandshakeFailed", func() { handler.OnHandshakeFailed(err) })
-		return
+		return nil
 	}
 	log := c.log.With("user", conn.User())
 	if err := c.place.login(conn.User()); err != nil {
 		log.Warn("connection refused after the login", "error", err, "limit", limitNames[limitUserConnections])
 		c.call(c.log, "OnHandshakeFailed", func() { handler.OnHandshakeFailed(err) })
 		c.refuse(err, channels, requests)
-		return
+		return nil
 	}
 	log.Info("logged in", "client", string(conn.ClientVersion()))
 
+	stop := func() {}
 	if c.settings.keepAliveInterval > 0 {
-		defer startKeepAlive(c, conn, log).stop()
+		stop = startKeepAlive(c, conn, log).stop
 	}
 
 	var login SSHConnectionHandler
@@ -181,7 +204,8 @@ func (c *connection) serveHandler(handler NetworkConnectionHandler) {
 			log.Warn("connection refused after the login", "error", refusal)
 		}
 		c.refuse(refusal, channels, requests)
-		return
+		stop()
+		return nil
 	}
 
 	c.conn = conn
@@ -191,10 +215,12 @@ func (c *connection) serveHandler(handler NetworkConnectionHandler) {
 	if h, ok := login.(LocalAddressHandler); ok {
 		c.call(log, "OnLocalAddress", func() { h.OnLocalAddress(tcpAddr(c.net.LocalAddr())) })
 	}
-	c.tasks.Go(func() { c.serveRequests(login, log, requests) })
-	c.serveChannels(login, log, channels)
-	c.cancel()
-	log.Info("disconnected", "reason", conn.Wait())
+	return func() {
+		c.attend(login, log, channels, requests)
+		c.cancel()
+		log.Info("disconnected", "reason", conn.Wait())
+		stop()
+	}
 }
 
 // errAuthPanic is about a panic in a handler that was asked for a login.
@@ -271,37 +297,39 @@ func (c *connection) refuse(reason error, channels <-chan ssh.NewChannel, reques
 	}
 }
 
-// serveRequests answers global requests, in their order (RFC 4254 section 4):
-// one may have to wait for what the handlers are still making.
-func (c *connection) serveRequests(login SSHConnectionHandler, log *slog.Logger, requests <-chan *ssh.Request) {
-	// The library stalls the whole connection when nobody takes its requests.
-	waiting := make(chan *ssh.Request, maxWaitingGlobal)
-	var waitingBytes atomic.Int64
-	c.tasks.Go(func() {
-		defer close(waiting)
-		flooded := false
-		for req := range requests {
-			if flooded {
+// attend serves channels and global requests until the connection ends. The library
+// stalls the whole connection when nobody takes its requests: each channel is served
+// in a goroutine of its own, and global requests by another one, in their order (RFC
+// 4254 section 4), since one may have to wait for what the handlers are still making.
+func (c *connection) attend(login SSHConnectionHandler, log *slog.Logger, channels <-chan ssh.NewChannel, requests <-chan *ssh.Request) {
+	var nextChannel, nextRequest uint64
+	waiting := &queue{most: maxWaitingGlobal, tasks: &c.tasks, serve: func(req *ssh.Request) {
+		c.serveRequest(login, log, nextRequest, req)
+		nextRequest++
+	}}
+	flooded := false
+	for channels != nil || requests != nil {
+		select {
+		case ch, ok := <-channels:
+			if !ok {
+				channels = nil
 				continue
 			}
-			if waitingBytes.Add(int64(len(req.Payload))) <= maxWaitingBytes {
-				select {
-				case waiting <- req:
-					continue
-				default:
-				}
+			c.serveChannel(login, log, nextChannel, ch)
+			nextChannel++
+		case req, ok := <-requests:
+			if !ok {
+				requests = nil
+				continue
+			}
+			if flooded || waiting.add(req) {
+				continue
 			}
 			flooded = true
 			c.tally.refused(limitRequests)
 			log.Warn("the client sends global requests faster than they are handled; its connection is cut")
 			c.cut()
 		}
-	})
-	var id uint64
-	for req := range waiting {
-		waitingBytes.Add(-int64(len(req.Payload)))
-		c.serveRequest(login, log, id, req)
-		id++
 	}
 }
 
@@ -337,49 +365,40 @@ func (c *connection) serveRequest(login SSHConnectionHandler, log *slog.Logger, 
 	}
 }
 
-// serveChannels serves each channel in a goroutine of its own, until the
-// connection ends.
-func (c *connection) serveChannels(login SSHConnectionHandler, log *slog.Logger, channels <-chan ssh.NewChannel) {
-	var next uint64
-	for ch := range channels {
-		id := next
-		next++
-		var dial dialPayload
-		var err error
-		switch ch.ChannelType() {
-		case channelSession:
-		case channelDialTCP:
-			dial, err = parseDialTCP(ch.ExtraData())
-		case channelDialUnix:
-			dial, err = parseDialUnix(ch.ExtraData())
-		default:
-			_ = ch.Reject(ssh.UnknownChannelType, "this server does not know channels of this type")
-			log.Debug("channel refused: unknown type", "type", ch.ChannelType())
-			c.call(log, "OnUnsupportedChannel", func() {
-				login.OnUnsupportedChannel(id, ch.ChannelType(), ch.ExtraData())
-			})
-			continue
-		}
-		if err != nil {
-			_ = ch.Reject(ssh.ConnectionFailed, "malformed request")
-			log.Info("channel refused: malformed", "type", ch.ChannelType(), "error", err)
-			continue
-		}
-		if ch.ChannelType() != channelSession {
-			c.tasks.Go(func() { c.serveDial(login, log.With("channel", id), id, ch, dial) })
-			continue
-		}
-		if reason, words := c.addChannel(); words != "" {
-			c.tally.refused(limitSessions)
-			log.Info("session refused: "+words, "limit", c.settings.maxChannels)
-			_ = ch.Reject(reason, words)
-			continue
-		}
-		c.tasks.Go(func() {
-			defer c.removeChannel()
-			c.serveSession(login, log.With("channel", id), id, ch)
+// serveChannel serves a channel in a goroutine of its own.
+func (c *connection) serveChannel(login SSHConnectionHandler, log *slog.Logger, id uint64, ch ssh.NewChannel) {
+	var dial dialPayload
+	var err error
+	switch ch.ChannelType() {
+	case channelSession:
+	case channelDialTCP:
+		dial, err = parseDialTCP(ch.ExtraData())
+	case channelDialUnix:
+		dial, err = parseDialUnix(ch.ExtraData())
+	default:
+		_ = ch.Reject(ssh.UnknownChannelType, "this server does not know channels of this type")
+		log.Debug("channel refused: unknown type", "type", ch.ChannelType())
+		c.call(log, "OnUnsupportedChannel", func() {
+			login.OnUnsupportedChannel(id, ch.ChannelType(), ch.ExtraData())
 		})
+		return
 	}
+	if err != nil {
+		_ = ch.Reject(ssh.ConnectionFailed, "malformed request")
+		log.Info("channel refused: malformed", "type", ch.ChannelType(), "error", err)
+		return
+	}
+	if ch.ChannelType() != channelSession {
+		c.tasks.Go(func() { c.serveDial(login, log.With("channel", id), id, ch, dial) })
+		return
+	}
+	if reason, words := c.addChannel(); words != "" {
+		c.tally.refused(limitSessions)
+		log.Info("session refused: "+words, "limit", c.settings.maxChannels)
+		_ = ch.Reject(reason, words)
+		return
+	}
+	c.tasks.Go(func() { c.serveSession(login, log.With("channel", id), id, ch) })
 }
 
 // addChannel counts a new session, or says why there can't be one. It may wait

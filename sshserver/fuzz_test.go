@@ -71,7 +71,9 @@ func FuzzStranger(f *testing.F) {
 			all, _ := io.ReadAll(far)
 			heard <- all
 		}()
-		c.serve()
+		over := make(chan struct{})
+		c.serve(func() { close(over) })
+		<-over
 		place.leave(c.offence)
 		if all := <-heard; len(all) > 0 && !bytes.HasPrefix([]byte("SSH-2.0-Berth\r\n"), all[:min(len(all), 15)]) {
 			t.Errorf("the server began with %q", all)

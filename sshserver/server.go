@@ -248,10 +248,7 @@ func (s *Server) start(netConn net.Conn, admission *admission, settings *setting
 		place.leave(noOffence)
 		return
 	}
-	go func() {
-		defer s.removeConnection(c)
-		c.serve()
-	}()
+	go c.serve(func() { s.removeConnection(c) })
 }
 
 // Connections is the number of connections, those in the handshake included.

@@ -29,19 +29,17 @@ type session struct {
 	log        *slog.Logger
 	channel    ssh.Channel
 	handler    SessionChannelHandler
-	// closed is closed when the channel has closed.
-	closed chan struct{}
-	// waiting are the requests that the handler has not seen yet; closed after
-	// the last one. waitingBytes is the size of their payloads.
-	waiting      chan *ssh.Request
-	waitingBytes atomic.Int64
 	// outputUnwanted is set when the client no longer reads standard output.
 	outputUnwanted atomic.Bool
 
-	// tasks are the goroutines of this session.
-	tasks sync.WaitGroup
+	// serving is the goroutine that calls the handler, finishing the one that
+	// ends the session after its program, while they have something to do.
+	serving, finishing sync.WaitGroup
 
-	// What follows is used by run's goroutine only.
+	mu     sync.Mutex // for memory only
+	closed bool       // the channel has closed; finishing does not start any more
+
+	// What follows is used by handle only.
 	stdin   *input
 	started bool
 	// requests counts the channel's requests; variables and variableBytes what
@@ -50,7 +48,8 @@ type session struct {
 	variables, variableBytes int
 }
 
-// serveSession serves one session channel from its request to its OnClose.
+// serveSession serves one session channel, which has been counted, from its request
+// to its OnClose.
 func (c *connection) serveSession(login SSHConnectionHandler, log *slog.Logger, id uint64, newChannel ssh.NewChannel) {
 	var handler SessionChannelHandler
 	err := errors.New("the handler failed")
@@ -58,6 +57,7 @@ func (c *connection) serveSession(login SSHConnectionHandler, log *slog.Logger, 
 		handler, err = login.OnSessionChannel(id, newChannel.ExtraData())
 	})
 	if err != nil {
+		defer c.removeChannel()
 		reason, words := ssh.ConnectionFailed, "the session could not be opened"
 		var rejection *ChannelRejection
 		if errors.As(err, &rejection) {
@@ -69,6 +69,7 @@ func (c *connection) serveSession(login SSHConnectionHandler, log *slog.Logger, 
 	}
 	channel, requests, err := newChannel.Accept()
 	if err != nil {
+		defer c.removeChannel()
 		log.Debug("the client has gone before its session opened", "error", err)
 		c.call(log, "OnClose", handler.OnClose)
 		return
@@ -78,40 +79,23 @@ func (c *connection) serveSession(login SSHConnectionHandler, log *slog.Logger, 
 		log:        log,
 		channel:    channel,
 		handler:    handler,
-		closed:     make(chan struct{}),
-		waiting:    make(chan *ssh.Request, maxWaitingRequests),
 	}
-	inflow := c.net.backlog.open(channel)
-	defer inflow.close()
-	s.stdin = &input{channel: channel, inflow: inflow, net: c.net}
-	s.run(requests)
-}
-
-// run calls the handler for one request after another.
-func (s *session) run(requests <-chan *ssh.Request) {
 	s.log.Debug("session opened")
-	s.tasks.Go(func() { s.receive(requests) })
-	for req := range s.waiting {
-		s.waitingBytes.Add(-int64(len(req.Payload)))
-		select {
-		case <-s.closed:
-			// Nobody waits for an answer any more, and what a client that has
-			// gone wanted to start is not started.
-		default:
-			s.handle(req)
-		}
-		s.requests++
-	}
-	s.call("OnClose", s.handler.OnClose)
-	s.tasks.Wait()
-	s.log.Debug("session closed")
+	inflow := c.net.backlog.open(channel)
+	s.stdin = &input{channel: channel, inflow: inflow, net: c.net}
+	// As with the connection, what waits begins with a small stack.
+	c.tasks.Go(func() {
+		defer c.removeChannel()
+		defer inflow.close()
+		s.run(requests)
+	})
 }
 
-// receive takes requests off the library, which stalls the whole connection
-// when its queue is full.
-func (s *session) receive(requests <-chan *ssh.Request) {
-	defer close(s.waiting)
-	defer close(s.closed)
+// run takes requests off the library, which stalls the whole connection when its
+// queue is full, until the channel closes. The handler is called for one after
+// another, elsewhere.
+func (s *session) run(requests <-chan *ssh.Request) {
+	waiting := &queue{most: maxWaitingRequests, tasks: &s.serving, serve: s.serve}
 	flooded := false
 	for req := range requests {
 		if flooded {
@@ -123,18 +107,34 @@ func (s *session) receive(requests <-chan *ssh.Request) {
 			_ = req.Reply(true, nil)
 			continue
 		}
-		if s.waitingBytes.Add(int64(len(req.Payload))) <= maxWaitingBytes {
-			select {
-			case s.waiting <- req:
-				continue
-			default:
-			}
+		if waiting.add(req) {
+			continue
 		}
 		flooded = true
 		s.connection.tally.refused(limitRequests)
 		s.log.Warn("the client sends requests faster than they are handled; its session is closed")
 		_ = s.channel.Close()
 	}
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.serving.Wait()
+	s.call("OnClose", s.handler.OnClose)
+	s.finishing.Wait()
+	s.log.Debug("session closed")
+}
+
+// serve calls the handler for a request.
+func (s *session) serve(req *ssh.Request) {
+	// Nobody waits for an answer on a closed channel, and what a client that has
+	// gone wanted to start is not started.
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	if !closed {
+		s.handle(req)
+	}
+	s.requests++
 }
 
 // handle dispatches one request. The types are those of RFC 4254 section 6.
@@ -275,7 +275,7 @@ func (s *session) start(req *ssh.Request, malformed error,
 	}
 	s.started = true
 	p.answer(true)
-	s.tasks.Go(p.finish)
+	p.settle()
 }
 
 // refuse refuses to start a program. It returns false if the session has to end
@@ -306,7 +306,8 @@ func (s *session) refuse(req *ssh.Request, p *program, reason error) bool {
 		// the user.
 		_, _ = io.WriteString(p.stderr, message.UserMessage()+"\r\n")
 	}
-	p.exit <- ExitStatus{Code: notStartedCode}
+	p.exit = ExitStatus{Code: notStartedCode}
+	p.settle()
 	return false
 }
 
@@ -317,10 +318,12 @@ type program struct {
 	session        *session
 	request        *ssh.Request
 	stdout, stderr *output
-	// exited is set when it is settled how the program ends; exit then gets the
-	// status.
+	// exited is set when it is known how the program ends; exit is set then.
 	exited atomic.Bool
-	exit   chan ExitStatus
+	exit   ExitStatus
+	// settled counts what the end of the session waits for: the program's exit,
+	// and that the handler has taken the request.
+	settled atomic.Int32
 	// answered guards accepted. Whoever comes second must wait until the
 	// answer has been sent, so it is held over that write.
 	answered sync.Once
@@ -328,7 +331,7 @@ type program struct {
 }
 
 func newProgram(s *session, req *ssh.Request) *program {
-	p := &program{session: s, request: req, exit: make(chan ExitStatus, 1)}
+	p := &program{session: s, request: req}
 	p.stdout = newOutput(p, s.channel)
 	p.stdout.unwanted = &s.outputUnwanted
 	p.stderr = newOutput(p, s.channel.Stderr())
@@ -351,10 +354,25 @@ func (p *program) onExit(status ExitStatus) {
 		p.session.log.Warn("a handler reported an exit that was not expected", "code", status.Code)
 		return
 	}
-	p.exit <- status
+	p.exit = status
+	p.settle()
 }
 
-// finish waits for the exit and ends the session.
+// settle ends the session when it is called for the second time. There is no
+// goroutine that waits for that.
+func (p *program) settle() {
+	if p.settled.Add(1) < 2 {
+		return
+	}
+	s := p.session
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.finishing.Go(p.finish)
+	}
+}
+
+// finish ends the session.
 //
 // The order on the wire is all output, then the exit status, then end of file,
 // then close. RFC 4254 section 6.10 leaves the place of the status open, but
@@ -362,16 +380,10 @@ func (p *program) onExit(status ExitStatus) {
 // success that nobody sent.
 func (p *program) finish() {
 	s := p.session
-	var status ExitStatus
-	select {
-	case status = <-p.exit:
-	case <-s.closed:
-		return
-	}
 	p.stdout.end()
 	p.stderr.end()
-	s.log.Debug("program ended", "code", status.Code, "signal", status.Signal)
-	kind, payload := exitRequest(status)
+	s.log.Debug("program ended", "code", p.exit.Code, "signal", p.exit.Signal)
+	kind, payload := exitRequest(p.exit)
 	// Errors mean that the channel is closed, which is what is wanted.
 	_, _ = s.channel.SendRequest(kind, false, payload)
 	_ = s.channel.CloseWrite()
