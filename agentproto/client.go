@@ -20,6 +20,7 @@ type Client struct {
 	stream io.ReadWriteCloser
 	mux    *yamux.Session
 
+	accepting sync.Once
 	mu        sync.Mutex // for memory only
 	listeners map[uint32]*Listener
 }
@@ -36,14 +37,12 @@ func Connect(ctx context.Context, stream io.ReadWriteCloser) (*Client, error) {
 		return nil, err
 	}
 	b := &budget{left: growth}
-	mux, err := yamux.Client(conn{stream}, muxConfig(maxStreamsToServer), b.open)
+	mux, err := yamux.Client(&conn{ReadWriteCloser: stream}, muxConfig(maxStreamsToServer), b.open)
 	if err != nil {
 		_ = stream.Close()
 		return nil, err // the configuration, which is ours
 	}
-	c := &Client{stream: stream, mux: mux, listeners: map[uint32]*Listener{}}
-	go c.accept()
-	return c, nil
+	return &Client{stream: stream, mux: mux, listeners: map[uint32]*Listener{}}, nil
 }
 
 // Close ends the connection. The agent ends all programs then.
@@ -114,7 +113,8 @@ func await(ctx context.Context, s *stream, answer message) error {
 }
 
 // accept takes the streams that the agent opens. Those that nobody has asked
-// for are reset.
+// for are reset. It begins with the first listener: those that come before that
+// wait, and beyond backlog they are reset, too.
 func (c *Client) accept() {
 	for {
 		s, err := c.mux.AcceptStream()
@@ -207,6 +207,7 @@ func (c *Client) Listen(ctx context.Context, user string, at Address) (*Listener
 		return nil, err
 	}
 	l := &Listener{c: c, stream: s, queue: make(chan *Conn, backlog), closed: make(chan struct{}), over: make(chan struct{})}
+	c.accepting.Do(func() { go c.accept() })
 	// Connections may come at the same time as the answer.
 	c.mu.Lock()
 	c.listeners[s.StreamID()] = l

@@ -27,6 +27,9 @@ const (
 	// server these are connections to listeners.
 	maxStreamsToServer = 256
 	maxStreamsToAgent  = 1 << 16
+	// acceptBacklog is how many streams may wait to be accepted: an end that has
+	// opened as many waits, and more are reset.
+	acceptBacklog = 64
 	// growth bounds what the windows of all streams of one container may
 	// grow by together.
 	growth = 16 << 20
@@ -39,11 +42,11 @@ func muxConfig(maxIncoming uint32) *yamux.Config {
 	// Round trips matter for the growth of windows only.
 	c.MeasureRTTInterval = time.Hour
 	c.MaxIncomingStreams = maxIncoming
+	c.AcceptBacklog = acceptBacklog
 	c.InitialStreamWindowSize = window
 	c.MaxStreamWindowSize = maxWindow
 	c.MaxMessageSize = 32 << 10
-	// What is larger is read past it.
-	c.ReadBufSize = 4 << 10
+	c.ReadBufSize = 0 // see conn
 	// What goes wrong comes out of its calls as well.
 	c.LogOutput = io.Discard
 	return c
@@ -58,19 +61,73 @@ const (
 // conn makes a net.Conn of any stream. Deadlines are not kept, but for one: what
 // takes nothing for stallTimeout is closed. Pings would not tell, since no end
 // pings another one that goes on sending.
-type conn struct{ io.ReadWriteCloser }
+//
+// It reads ahead, since messages are short, with a small buffer for as long as little
+// comes.
+type conn struct {
+	io.ReadWriteCloser
 
-func (c conn) Write(b []byte) (int, error) {
+	few   [fewBytes]byte
+	many  *[manyBytes]byte // while more comes than few holds; otherwise nil
+	much  bool             // the last read has filled few, at least
+	ahead []byte           // has been read, and is next
+	err   error            // comes after that
+}
+
+const (
+	// fewBytes is enough for what people type and read.
+	fewBytes = 512
+	// manyBytes is for many short messages. Long ones are read past it.
+	manyBytes = 4 << 10
+)
+
+var manyBuffers = sync.Pool{New: func() any { return new([manyBytes]byte) }}
+
+// Read is for one goroutine at a time.
+func (c *conn) Read(b []byte) (n int, err error) {
+	if len(c.ahead) == 0 && c.err == nil {
+		buf := c.buffer()
+		if len(b) >= len(buf) {
+			return c.ReadWriteCloser.Read(b)
+		}
+		n, c.err = c.ReadWriteCloser.Read(buf)
+		c.ahead, c.much = buf[:n], n >= fewBytes
+	}
+	if len(c.ahead) == 0 {
+		err, c.err = c.err, nil
+		return 0, err
+	}
+	n = copy(b, c.ahead)
+	c.ahead = c.ahead[n:]
+	return n, nil
+}
+
+// buffer is what to read into.
+func (c *conn) buffer() []byte {
+	switch {
+	case c.much && c.many == nil:
+		c.many = manyBuffers.Get().(*[manyBytes]byte)
+	case !c.much && c.many != nil:
+		manyBuffers.Put(c.many)
+		c.many = nil
+	}
+	if c.many != nil {
+		return c.many[:]
+	}
+	return c.few[:]
+}
+
+func (c *conn) Write(b []byte) (int, error) {
 	stalled := time.AfterFunc(stallTimeout, func() { _ = c.Close() })
 	defer stalled.Stop()
 	return c.ReadWriteCloser.Write(b)
 }
 
-func (conn) LocalAddr() net.Addr              { return address{} }
-func (conn) RemoteAddr() net.Addr             { return address{} }
-func (conn) SetDeadline(time.Time) error      { return nil }
-func (conn) SetReadDeadline(time.Time) error  { return nil }
-func (conn) SetWriteDeadline(time.Time) error { return nil }
+func (*conn) LocalAddr() net.Addr              { return address{} }
+func (*conn) RemoteAddr() net.Addr             { return address{} }
+func (*conn) SetDeadline(time.Time) error      { return nil }
+func (*conn) SetReadDeadline(time.Time) error  { return nil }
+func (*conn) SetWriteDeadline(time.Time) error { return nil }
 
 type address struct{}
 

@@ -93,7 +93,7 @@ func Serve(ctx context.Context, stream io.ReadWriteCloser, h Handler) error {
 		return err
 	}
 	b := &budget{left: growth}
-	mux, err := yamux.Server(conn{stream}, muxConfig(maxStreamsToAgent), b.open)
+	mux, err := yamux.Server(&conn{ReadWriteCloser: stream}, muxConfig(maxStreamsToAgent), b.open)
 	if err != nil {
 		_ = stream.Close()
 		return err

@@ -3,6 +3,7 @@ package agentproto
 import (
 	"context"
 	"io"
+	"sync"
 	"time"
 )
 
@@ -16,17 +17,19 @@ type Session struct {
 	stdin          input
 	stdout, stderr output // stderr is nil with a terminal
 
-	turn  chan struct{} // capacity 1: held while a message is written
-	ended chan struct{}
-	exit  Exit  // set before ended is closed
-	err   error // likewise
+	turn      chan struct{} // capacity 1: held while a message is written
+	following sync.Once
+	ended     chan struct{}
+	exit      Exit  // set before ended is closed
+	err       error // likewise
 }
 
 // Start starts a program. The error is a *Refusal if the agent could not.
 // Whoever called it closes the Session.
 func (c *Client) Start(ctx context.Context, what Start) (*Session, error) {
 	s := &Session{turn: make(chan struct{}, 1), ended: make(chan struct{})}
-	if !c.pipes(ctx, s, &what) {
+	pipes := c.pipes(ctx, s, &what)
+	if !pipes {
 		if err := c.streams(ctx, s, &what); err != nil {
 			s.reset()
 			return nil, err
@@ -39,7 +42,9 @@ func (c *Client) Start(ctx context.Context, what Start) (*Session, error) {
 		return nil, err
 	}
 	s.control, s.PID = control, answer.pid
-	go s.follow()
+	if pipes {
+		s.follow() // pipes don't end when the stream to the agent is lost
+	}
 	return s, nil
 }
 
@@ -78,8 +83,11 @@ func (c *Client) streams(ctx context.Context, s *Session, what *Start) error {
 	return nil
 }
 
-// follow waits for the program's exit.
-func (s *Session) follow() {
+// follow begins to wait for the program's exit. Where all that the program has is
+// streams, that is early enough when they have ended.
+func (s *Session) follow() { s.following.Do(func() { go s.readExit() }) }
+
+func (s *Session) readExit() {
 	defer close(s.ended)
 	var exit Exit
 	if _, err := readMessage(s.control, maxToServer, &exit); err != nil {
@@ -157,6 +165,7 @@ func (s *Session) send(ctx context.Context, m message) error {
 // been read: Stdout and Stderr have come to their ends. What the program has left
 // behind without them goes on, then. ErrLost if the end can't be known any more.
 func (s *Session) Wait(ctx context.Context) (Exit, error) {
+	s.follow()
 	select {
 	case <-s.ended:
 	case <-ctx.Done():
@@ -174,6 +183,7 @@ func (s *Session) Wait(ctx context.Context) (Exit, error) {
 // TERM, then KILL from the agent; Close does not wait for that.
 func (s *Session) Close() error {
 	s.reset()
+	s.follow()
 	<-s.ended
 	return nil
 }

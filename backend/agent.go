@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/berth-ssh/berth/agentproto"
 	"github.com/berth-ssh/berth/internal/relay"
@@ -41,7 +42,7 @@ func (a *Agent) Start(ctx context.Context, p Program, streams Streams) (Executio
 	if err != nil {
 		return nil, a.startError(err)
 	}
-	e := &agentExecution{a: a, session: s, output: make(chan error, 2)}
+	e := &agentExecution{a: a, session: s, copying: 2, drained: make(chan struct{})}
 	go func() {
 		if _, err := relay.Copy(s, streams.Stdin); err == nil {
 			_ = s.CloseWrite()
@@ -51,8 +52,15 @@ func (a *Agent) Start(ctx context.Context, p Program, streams Streams) (Executio
 	if p.Terminal != nil {
 		unwanted = func() {} // no program takes it for a pipe
 	}
-	go func() { e.output <- e.copyOutput(streams.Stdout, s.Stdout(), unwanted) }()
-	go func() { e.output <- e.copyOutput(streams.Stderr, s.Stderr(), func() {}) }()
+	// What goes wrong there, the agent's word is missing for, too.
+	go func() {
+		_ = e.copyOutput(streams.Stdout, s.Stdout(), unwanted)
+		e.copied()
+	}()
+	go func() {
+		_ = e.copyOutput(streams.Stderr, s.Stderr(), func() {})
+		e.copied()
+	}()
 	return e, nil
 }
 
@@ -130,10 +138,51 @@ func (a *Agent) lost(err error) error {
 type agentExecution struct {
 	a       *Agent
 	session *agentproto.Session
-	output  chan error // capacity 2: how the copying of each output ended
+	drained chan struct{} // closed when all output has been copied
+
+	mu      sync.Mutex // for memory only
+	copying int        // outputs
+	then    func()     // to be called when there are none; may be nil
 }
 
-var _ Execution = (*agentExecution)(nil)
+var (
+	_ Execution = (*agentExecution)(nil)
+	_ drainer   = (*agentExecution)(nil)
+)
+
+// whenDrained calls f once, when all output has been copied or ctx ends.
+func (e *agentExecution) whenDrained(ctx context.Context, f func()) {
+	var once sync.Once
+	stop := context.AfterFunc(ctx, func() { once.Do(f) })
+	then := func() {
+		stop()
+		once.Do(f)
+	}
+	e.mu.Lock()
+	copying := e.copying > 0
+	if copying {
+		e.then = then
+	}
+	e.mu.Unlock()
+	if !copying {
+		then()
+	}
+}
+
+// copied is called at the end of each output.
+func (e *agentExecution) copied() {
+	e.mu.Lock()
+	e.copying--
+	last, then := e.copying == 0, e.then
+	e.mu.Unlock()
+	if !last {
+		return
+	}
+	close(e.drained)
+	if then != nil {
+		then()
+	}
+}
 
 // copyOutput copies to the client. What the client does not take is read all the
 // same, so that the program is not held up on its way out; but for what the client
@@ -164,12 +213,10 @@ func (e *agentExecution) Break(ctx context.Context) error { return e.session.Sig
 
 // Wait waits for all output, and then for the agent's word.
 func (e *agentExecution) Wait(ctx context.Context) (sshserver.ExitStatus, error) {
-	for range 2 {
-		select {
-		case <-e.output: // what has gone wrong there, the agent's word is missing for, too
-		case <-ctx.Done():
-			return sshserver.ExitStatus{}, context.Cause(ctx)
-		}
+	select {
+	case <-e.drained:
+	case <-ctx.Done():
+		return sshserver.ExitStatus{}, context.Cause(ctx)
 	}
 	exit, err := e.session.Wait(ctx)
 	switch {

@@ -44,7 +44,8 @@ type session struct {
 	stderr    io.Writer // the channel's, likewise
 	env       []EnvVar
 	terminal  *Terminal
-	resized   chan struct{} // capacity 1: terminal.Size is newer than the program's
+	resized   bool // terminal.Size is newer than the program's
+	resizing  bool // somebody passes it on
 	forwards  forwards
 	execution Execution
 	// begun is closed when a program that was starting runs, or has come to
@@ -105,7 +106,6 @@ func (s *session) OnPtyRequest(_ uint64, term string, columns, rows, width, heig
 		return s.alreadyRunning()
 	}
 	s.terminal = &Terminal{Type: term, Size: Size{columns, rows, width, height}, Modes: modes}
-	s.resized = make(chan struct{}, 1)
 	return nil
 }
 
@@ -154,6 +154,12 @@ func (s *session) begin(p Program, streams Streams, onExit func(sshserver.ExitSt
 	return nil
 }
 
+// drainer is an Execution that says when its output has ended, so that nobody needs
+// to wait for that in a goroutine of its own.
+type drainer interface {
+	whenDrained(ctx context.Context, f func())
+}
+
 // run provisions, starts, waits, and reports the end through onExit. What takes
 // time to end and to remove it leaves for after that, since the user waits.
 func (s *session) run(p Program, streams Streams, onExit func(sshserver.ExitStatus)) {
@@ -174,31 +180,47 @@ func (s *session) run(p Program, streams Streams, onExit func(sshserver.ExitStat
 
 	n := newNotice(streams.Stderr, p.Terminal != nil, noticeDelay)
 	shared, owned := s.c.claim(s.ctx, &p)
+	release := func() {}
 	if owned {
-		defer s.c.end(shared)
+		release = func() { s.c.end(shared) }
 	}
 	w, err := shared.wait(s.ctx, n)
 	n.stop()
 	if err != nil {
 		failed(err)
+		release()
 		return
 	}
-	defer s.forward(w, &p)()
+	unforward := s.forward(w, &p)
 
 	execution, err := s.start(w, p, streams)
 	if err != nil {
 		failed(err)
+		unforward()
+		release()
 		return
 	}
-	defer s.end(execution)
-
-	status, err := execution.Wait(s.ctx)
-	if err != nil {
-		failed(err)
+	wait := func() {
+		status, err := execution.Wait(s.ctx)
+		if err != nil {
+			failed(err)
+		} else {
+			s.log.Debug("the program has ended", "exit", status.Code, "signal", status.Signal)
+			exit(status)
+		}
+		s.end(execution)
+		unforward()
+		release()
+	}
+	if e, ok := execution.(drainer); ok {
+		s.c.work.Add(1)
+		e.whenDrained(s.ctx, func() {
+			defer s.c.work.Done()
+			wait()
+		})
 		return
 	}
-	s.log.Debug("the program has ended", "exit", status.Code, "signal", status.Signal)
-	exit(status)
+	wait()
 }
 
 // start starts the program, and from then on passes on changes of the window.
@@ -206,10 +228,7 @@ func (s *session) start(w Workload, p Program, streams Streams) (Execution, erro
 	if s.terminal != nil {
 		s.mu.Lock()
 		p.Terminal.Size = s.terminal.Size // the newest
-		select {
-		case <-s.resized:
-		default:
-		}
+		s.resized = false
 		s.mu.Unlock()
 	}
 	ctx, cancel := context.WithTimeout(s.ctx, s.c.options.Start)
@@ -223,9 +242,9 @@ func (s *session) start(w Workload, p Program, streams Streams) (Execution, erro
 	s.mu.Unlock()
 	s.enter(phaseRunning)
 	s.warn()
-	if s.terminal != nil {
-		s.c.work.Go(func() { s.followWindow(execution) })
-	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.resize()
 	return execution, nil
 }
 
@@ -250,20 +269,27 @@ func (s *session) end(execution Execution) {
 	s.cancel(errChannelClosed)
 }
 
-// followWindow passes the terminal's newest size on until the program ends.
-func (s *session) followWindow(execution Execution) {
+// resize has the terminal's newest size passed on to the program, if there is one.
+// Called with the lock.
+func (s *session) resize() {
+	if s.resized && !s.resizing && s.phase == phaseRunning {
+		s.resizing = true
+		s.c.work.Go(s.followWindow)
+	}
+}
+
+// followWindow passes the terminal's size on until the program has the newest.
+func (s *session) followWindow() {
 	for {
-		select {
-		case <-s.ctx.Done():
-			return
-		case <-s.resized:
-		}
 		s.mu.Lock()
-		size, ended := s.terminal.Size, s.phase == phaseEnded
-		s.mu.Unlock()
-		if ended {
+		execution, size := s.execution, s.terminal.Size
+		if !s.resized || s.phase == phaseEnded || s.ctx.Err() != nil {
+			s.resizing = false
+			s.mu.Unlock()
 			return
 		}
+		s.resized = false
+		s.mu.Unlock()
 		ctx, cancel := context.WithTimeout(s.ctx, s.c.options.Window)
 		err := execution.Resize(ctx, size)
 		cancel()
@@ -281,10 +307,8 @@ func (s *session) OnWindow(_ uint64, columns, rows, width, height uint32) error 
 		return s.notRunning()
 	}
 	s.terminal.Size = Size{columns, rows, width, height}
-	select {
-	case s.resized <- struct{}{}:
-	default:
-	}
+	s.resized = true
+	s.resize()
 	return nil
 }
 
