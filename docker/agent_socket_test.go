@@ -68,8 +68,8 @@ func (s sockets) wantReached(t *testing.T) {
 	})
 }
 
-// socketAgent is an engine whose agents connect by their sockets.
-func socketAgent(t *testing.T) *fakeengine.Engine {
+// socketAgent is an engine whose agents connect by their sockets, and do what h does.
+func socketAgent(t *testing.T, h agentproto.Handler) *fakeengine.Engine {
 	return fakeengine.New(t, fakeengine.Options{
 		Images: map[string]fakeengine.Image{"guest": {}},
 		Programs: map[string]fakeengine.Program{"/.berth/agent": func(p *fakeengine.Process) int {
@@ -86,7 +86,7 @@ func socketAgent(t *testing.T) *fakeengine.Engine {
 				}
 				cancel()
 			}()
-			_ = agentproto.Serve(ctx, agentproto.NewAgentSocket(conn), pipeAgent{})
+			_ = agentproto.Serve(ctx, agentproto.NewAgentSocket(conn), h)
 			return 0
 		}},
 	})
@@ -137,7 +137,7 @@ func loginBy(t *testing.T, b *docker.Backend) (code uint32, stdout, stderr strin
 
 // A session whose agent has come by its socket needs no stream of the engine's.
 func TestAgentSocket(t *testing.T) {
-	e := socketAgent(t)
+	e := socketAgent(t, pipeAgent{})
 	b, sockets := withSockets(t, onFake(e))
 	if code, stdout, stderr := loginBy(t, b); code != 6 || stdout != "" || stderr != "the end\n" {
 		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout, stderr)
@@ -188,7 +188,7 @@ func TestAgentSocketRefused(t *testing.T) {
 // When an engine finds that the socket has gone with a client who left meanwhile, it
 // makes no container, and leaves no volume that it has made for one.
 func TestAgentSocketGone(t *testing.T) {
-	e := socketAgent(t)
+	e := socketAgent(t, pipeAgent{})
 	c := onFake(e)
 	c.Execution.Launch.HostConfig = &container.HostConfig{Mounts: []mount.Mount{{Type: mount.TypeVolume, Target: "/scratch"}}}
 	b, sockets := withSockets(t, c)

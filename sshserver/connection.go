@@ -367,10 +367,24 @@ func (c *connection) serveRequest(login SSHConnectionHandler, log *slog.Logger, 
 
 // serveChannel serves a channel in a goroutine of its own.
 func (c *connection) serveChannel(login SSHConnectionHandler, log *slog.Logger, id uint64, ch ssh.NewChannel) {
+	if ch.ChannelType() != channelSession {
+		c.serveForward(login, log, id, ch)
+		return
+	}
+	if reason, words := c.addChannel(); words != "" {
+		c.tally.refused(limitSessions)
+		log.Info("session refused: "+words, "limit", c.settings.maxChannels)
+		_ = ch.Reject(reason, words)
+		return
+	}
+	c.tasks.Go(func() { c.serveSession(login, log.With("channel", id), id, ch) })
+}
+
+// serveForward is serveChannel for what is no session.
+func (c *connection) serveForward(login SSHConnectionHandler, log *slog.Logger, id uint64, ch ssh.NewChannel) {
 	var dial dialPayload
 	var err error
 	switch ch.ChannelType() {
-	case channelSession:
 	case channelDialTCP:
 		dial, err = parseDialTCP(ch.ExtraData())
 	case channelDialUnix:
@@ -388,17 +402,7 @@ func (c *connection) serveChannel(login SSHConnectionHandler, log *slog.Logger, 
 		log.Info("channel refused: malformed", "type", ch.ChannelType(), "error", err)
 		return
 	}
-	if ch.ChannelType() != channelSession {
-		c.tasks.Go(func() { c.serveDial(login, log.With("channel", id), id, ch, dial) })
-		return
-	}
-	if reason, words := c.addChannel(); words != "" {
-		c.tally.refused(limitSessions)
-		log.Info("session refused: "+words, "limit", c.settings.maxChannels)
-		_ = ch.Reject(reason, words)
-		return
-	}
-	c.tasks.Go(func() { c.serveSession(login, log.With("channel", id), id, ch) })
+	c.tasks.Go(func() { c.serveDial(login, log.With("channel", id), id, ch, dial) })
 }
 
 // addChannel counts a new session, or says why there can't be one. It may wait
