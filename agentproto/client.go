@@ -113,8 +113,8 @@ func await(ctx context.Context, s *stream, answer message) error {
 }
 
 // accept takes the streams that the agent opens. Those that nobody has asked
-// for are reset. It begins with the first listener: those that come before that
-// wait, and beyond backlog they are reset, too.
+// for are reset. It begins with the first listener; what comes before that waits,
+// up to acceptBacklog.
 func (c *Client) accept() {
 	for {
 		s, err := c.mux.AcceptStream()
