@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +24,7 @@ const (
 type farewells struct {
 	mu        sync.Mutex // for memory only
 	closed    bool
-	lingering map[net.Conn]struct{}
+	lingering []net.Conn // the first has been there for longest
 	all       sync.WaitGroup
 }
 
@@ -47,16 +48,17 @@ func (f *farewells) say(conn net.Conn, version, words string) {
 
 // linger says whether the client is to be waited for. Closing a connection with
 // input that nobody has read resets it, and then most systems forget what the
-// other side has not read either. Where very many are refused, they may have to
-// do without the words.
+// other side has not read either. Where very many are refused, those who have been
+// waited for longest have had their time.
 func (f *farewells) linger(conn net.Conn) bool {
 	half, ok := conn.(interface{ CloseWrite() error })
 	f.mu.Lock()
-	if ok = ok && !f.closed && len(f.lingering) < maxLingering; ok {
-		if f.lingering == nil {
-			f.lingering = map[net.Conn]struct{}{}
+	if ok = ok && !f.closed; ok {
+		if len(f.lingering) == maxLingering {
+			_ = f.lingering[0].Close()
+			f.lingering = slices.Delete(f.lingering, 0, 1)
 		}
-		f.lingering[conn] = struct{}{}
+		f.lingering = append(f.lingering, conn)
 	}
 	f.mu.Unlock()
 	if ok && half.CloseWrite() != nil {
@@ -69,7 +71,9 @@ func (f *farewells) linger(conn net.Conn) bool {
 func (f *farewells) gone(conn net.Conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.lingering, conn)
+	if i := slices.Index(f.lingering, conn); i >= 0 {
+		f.lingering = slices.Delete(f.lingering, i, i+1)
+	}
 }
 
 // close ends the waiting.
@@ -77,7 +81,7 @@ func (f *farewells) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = true
-	for conn := range f.lingering {
+	for _, conn := range f.lingering {
 		_ = conn.Close()
 	}
 }
