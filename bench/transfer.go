@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -30,6 +31,10 @@ func (b *bench) transfers(ctx context.Context) ([]Figure, error) {
 	}()
 	// A file without a single block on the disk reads as zeros.
 	if err := zeros.Truncate(b.size.transfer); err != nil {
+		return nil, err
+	}
+	// The first to read it would wait until there is memory for it.
+	if _, err := io.Copy(io.Discard, zeros); err != nil {
 		return nil, err
 	}
 	ciphers := map[string]string{}
