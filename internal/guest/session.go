@@ -74,7 +74,8 @@ func prepare(what agentproto.Start) (*program, error) {
 	if err := user.reachable(); err != nil {
 		return nil, err
 	}
-	p := &program{user: user, env: loginEnvironment(user, what), dir: what.Dir}
+	login := loginShell(user)
+	p := &program{user: user, env: loginEnvironment(user, login, what), dir: what.Dir}
 	if p.dir == "" {
 		p.dir = user.home
 	}
@@ -83,7 +84,7 @@ func prepare(what agentproto.Start) (*program, error) {
 	}
 	shell := what.Shell
 	if len(shell) == 0 {
-		shell = loginShell(user)
+		shell = login
 	}
 	switch what.Kind {
 	case agentproto.KindSFTP:
@@ -138,7 +139,8 @@ func startRefusal(name, path string, err error) *agentproto.Refusal {
 	return r
 }
 
-// loginShell is the user's shell, or what most images have.
+// loginShell is the user's shell, or what most images have. Images may be in a file
+// system in which every look takes a while: it is looked for once in a session.
 func loginShell(user account) []string {
 	candidates := []string{user.shell}
 	if user.shell == "" {
@@ -154,7 +156,7 @@ func loginShell(user account) []string {
 
 // loginEnvironment is the container's, the client's, and what every login has,
 // in this order: the later wins (as with OpenSSH's sshd).
-func loginEnvironment(user account, what agentproto.Start) []string {
+func loginEnvironment(user account, shell []string, what agentproto.Start) []string {
 	env := os.Environ()
 	set := func(name, value string) { env = setenv(env, name, name+"="+value) }
 	for _, kv := range what.Env {
@@ -165,7 +167,7 @@ func loginEnvironment(user account, what agentproto.Start) []string {
 	set("HOME", user.home)
 	set("USER", user.name)
 	set("LOGNAME", user.name)
-	if shell := loginShell(user); shell != nil {
+	if shell != nil {
 		set("SHELL", shell[0])
 	}
 	if !slices.ContainsFunc(env, func(kv string) bool { return strings.HasPrefix(kv, "PATH=") }) {

@@ -16,7 +16,7 @@ import (
 type account struct {
 	name     string
 	uid, gid uint32
-	groups   []uint32
+	groups   []uint32 // further ones; none for the account that the agent runs as
 	home     string
 	shell    string // empty if nothing says which
 }
@@ -65,6 +65,9 @@ func (d userDatabases) find(who string) (account, error) {
 	}
 	if found.home == "" {
 		found.home = "/"
+	}
+	if found.isSelf() {
+		return *found, nil // whose groups programs have anyway
 	}
 	eachEntry(d.group, 4, func(f []string) bool {
 		id, err := parseID(f[2])
