@@ -16,7 +16,9 @@ type Config struct {
 	Execution ExecutionConfig `json:"execution,omitempty" yaml:"execution,omitempty"`
 	// Timeouts bound each step.
 	Timeouts TimeoutConfig `json:"timeouts,omitempty" yaml:"timeouts,omitempty"`
-	// Pool keeps containers ready before anybody has logged in.
+	// Pool keeps containers ready before anybody has logged in. Their labels can't
+	// say whose they become: the log and "berth ps" do. They go when the server
+	// ends, and so with a change of the configuration.
 	Pool PoolConfig `json:"pool,omitempty" yaml:"pool,omitempty"`
 	// ReapInterval is how often a server looks on the engine for containers of
 	// its own that nobody has any more, and removes them: an earlier run that was
