@@ -160,7 +160,7 @@ func (c *connection) relay(log *slog.Logger, l Listener, describe func(from Addr
 		}
 		all.Go(func() {
 			defer c.forwards.remove()
-			channel, requests, err := c.conn.OpenChannel(describe(from))
+			channel, requests, err := c.open(describe(from))
 			if err != nil {
 				log.Debug("the client takes no forwarded connection", "from", from.String(), "error", err)
 				_ = conn.Close()
@@ -171,6 +171,29 @@ func (c *connection) relay(log *slog.Logger, l Listener, describe func(from Addr
 		if single {
 			return
 		}
+	}
+}
+
+// open opens a channel to the client, and waits for its answer no longer than until
+// the connection ends. The library may wait for ever: it does not close a channel that
+// is opened just as the connection breaks off, and the first write that fails does not
+// tell (golang.org/x/crypto v0.58).
+func (c *connection) open(kind string, payload []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+	type answer struct {
+		channel  ssh.Channel
+		requests <-chan *ssh.Request
+		err      error
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		channel, requests, err := c.conn.OpenChannel(kind, payload)
+		answered <- answer{channel, requests, err}
+	}()
+	select {
+	case a := <-answered:
+		return a.channel, a.requests, a.err
+	case <-c.ctx.Done():
+		return nil, nil, context.Cause(c.ctx)
 	}
 }
 

@@ -1,6 +1,8 @@
 package sshserver
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -74,4 +76,32 @@ func testKey(t testing.TB) ssh.Signer {
 		t.Fatal(err)
 	}
 	return key
+}
+
+// silent is a connection of the library's that waits for an answer for ever.
+type silent struct {
+	ssh.Conn
+	asked chan struct{}
+	ended chan struct{}
+}
+
+func (s silent) OpenChannel(string, []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+	close(s.asked)
+	<-s.ended
+	return nil, nil, io.EOF
+}
+
+// A channel that the library never hears of again holds up no connection's end.
+func TestUnansweredOpen(t *testing.T) {
+	conn := silent{asked: make(chan struct{}), ended: make(chan struct{})}
+	defer close(conn.ended)
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &connection{ctx: ctx, conn: &ssh.ServerConn{Conn: conn}}
+	go func() {
+		<-conn.asked
+		cancel()
+	}()
+	if _, _, err := c.open("forwarded-tcpip", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("opened with %v", err)
+	}
 }

@@ -73,7 +73,7 @@ func (c cell) session(ctx context.Context, client *ssh.Client, p sessionPlan, br
 	// A session that is stuck may not even be closed.
 	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
 	defer stop()
-	session, err := client.NewSession()
+	session, err := newSession(client)
 	if err != nil {
 		if !broken() {
 			o.fail("no session: %v", err)
@@ -203,6 +203,27 @@ func (c cell) session(ctx context.Context, client *ssh.Client, p sessionPlan, br
 		o.take("standard error", errs)
 	}
 	return o
+}
+
+// newSession is NewSession, which the library lets wait for ever if the connection
+// breaks off just as it begins.
+func newSession(client *ssh.Client) (*ssh.Session, error) {
+	type opened struct {
+		session *ssh.Session
+		err     error
+	}
+	open, gone := make(chan opened, 1), make(chan error, 1)
+	go func() { gone <- client.Wait() }()
+	go func() {
+		session, err := client.NewSession()
+		open <- opened{session, err}
+	}()
+	select {
+	case o := <-open:
+		return o.session, o.err
+	case err := <-gone:
+		return nil, err
+	}
 }
 
 // pour reads a stream as the plan has it.
