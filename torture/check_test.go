@@ -25,6 +25,9 @@ func TestCheck(t *testing.T) {
 		{"a failure that may be", "some bytes", "someberth: lost\n", true, 0},
 		{"a failure after other bytes", "some bytes", "sOmeberth: lost\n", true, 1},
 		{"a notice and a failure", "some bytes", "berth: waiting\nsoberth: lost\n", true, 0},
+		{"a dying program", "some bytes", "someruntime: failed to create new OS thread (have 6 already; errno=12)\n", true, 0},
+		{"a dying program and a failure", "some", "soruntime: failed to create new OS thread\nberth: lost\n", true, 0},
+		{"a dying program in a living container", "some", "someruntime: failed to create new OS thread\n", false, 40},
 		{"only a failure", "some bytes", "berth: lost\n", true, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
