@@ -2,26 +2,23 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
+
+	"github.com/berth-ssh/berth/internal/testmetrics"
 )
 
 // berthServer is a server of this project, the built program.
 type berthServer struct {
 	*endpoint
 	*child
-	metrics string // host:port
+	state string // its directory
 }
 
 // serve starts a server with settings for its backend.
@@ -30,15 +27,11 @@ func (s *stage) serve(ctx context.Context, name string, docker map[string]any) (
 	if err != nil {
 		return nil, err
 	}
-	server := &berthServer{}
-	if server.metrics, err = freeAddress(); err != nil {
-		return nil, err
-	}
+	server := &berthServer{state: filepath.Join(directory, "state")}
 	config, err := json.Marshal(map[string]any{
-		"ssh":     map[string]any{"maxConnections": -1},
-		"docker":  docker,
-		"metrics": map[string]any{"listen": server.metrics},
-		"log":     map[string]any{"level": "warn"}, // as little as sshd's
+		"ssh":    map[string]any{"maxConnections": -1},
+		"docker": docker,
+		"log":    map[string]any{"level": "warn"}, // as little as sshd's
 	})
 	if err != nil {
 		return nil, err
@@ -48,7 +41,7 @@ func (s *stage) serve(ctx context.Context, name string, docker map[string]any) (
 		return nil, err
 	}
 	cmd := exec.Command(s.program, "serve", "--config", file, "--listen", "127.0.0.1:0",
-		"--state-dir", filepath.Join(directory, "state"))
+		"--state-dir", server.state)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -71,16 +64,6 @@ func (s *stage) serve(ctx context.Context, name string, docker map[string]any) (
 	return server, err
 }
 
-// freeAddress is one where nobody listens now.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String(), nil
-}
-
 // option finds what follows a word, as the next one or in the same, in the line
 // that a server prints.
 func option(words []string, name string) string {
@@ -96,23 +79,9 @@ func option(words []string, name string) string {
 
 // metric asks the server for one of its metrics.
 func (s *berthServer) metric(ctx context.Context, name string) (float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.metrics+"/metrics", nil)
+	m, err := testmetrics.Of(ctx, s.state)
 	if err != nil {
 		return 0, err
 	}
-	answer, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return 0, err
-	}
-	for line := range bytes.Lines(text) {
-		if value, ok := bytes.CutPrefix(line, []byte(name+" ")); ok {
-			return strconv.ParseFloat(string(bytes.TrimSpace(value)), 64)
-		}
-	}
-	return 0, fmt.Errorf("%s has no metric %s", s.metrics, name)
+	return m.Get(name)
 }

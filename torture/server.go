@@ -2,23 +2,20 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/berth-ssh/berth/internal/testmetrics"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
@@ -129,38 +126,18 @@ type counts struct{ goroutines, descriptors, connections, pool int }
 
 // counts asks the control socket.
 func (s *server) counts(ctx context.Context) (c counts, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://berth/metrics", nil)
+	m, err := testmetrics.Of(ctx, s.directory)
 	if err != nil {
 		return c, err
 	}
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(s.directory, "control.sock"))
-	}}
-	answer, err := transport.RoundTrip(request)
-	if err != nil {
-		return c, err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return c, err
-	}
-	for name, value := range map[string]*int{
+	for name, count := range map[string]*int{
 		"go_goroutines": &c.goroutines, "process_open_fds": &c.descriptors, "berth_connections": &c.connections, "berth_pool_ready": &c.pool,
 	} {
-		*value = -1
-		for line := range bytes.Lines(text) {
-			if rest, ok := bytes.CutPrefix(line, []byte(name+" ")); ok {
-				f, err := strconv.ParseFloat(string(bytes.TrimSpace(rest)), 64)
-				if err != nil {
-					return c, err
-				}
-				*value = int(f)
-			}
+		value, err := m.Get(name)
+		if err != nil {
+			return c, err
 		}
-		if *value < 0 {
-			return c, fmt.Errorf("the server has no metric %s", name)
-		}
+		*count = int(value)
 	}
 	return c, nil
 }

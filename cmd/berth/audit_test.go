@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -96,7 +93,7 @@ func TestMetricsOfLimits(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer first.Close()
-	waitFor(t, "the first connection", func() bool { return strings.Contains(metricsOf(t, state), "\nberth_unauthenticated_connections 1\n") })
+	waitFor(t, "the first connection", func() bool { return metric(t, state, "berth_unauthenticated_connections") == 1 })
 	refused := func(limit, words string) {
 		t.Helper()
 		conn, err := net.Dial("tcp", address)
@@ -108,38 +105,17 @@ func TestMetricsOfLimits(t *testing.T) {
 		if !strings.Contains(string(said), words) {
 			t.Errorf("said %q, %v", said, err)
 		}
-		if want := fmt.Sprintf("\nberth_refusals_total{limit=%q} 1\n", limit); !strings.Contains(metricsOf(t, state), want) {
-			t.Errorf("no %q among the metrics", want)
+		if n := metric(t, state, fmt.Sprintf("berth_refusals_total{limit=%q}", limit)); n != 1 {
+			t.Errorf("%v refusals for %s are counted", n, limit)
 		}
 	}
 	refused("maxConnections", "The server has too many connections; try again later.\r\n")
 	_ = first.Close()
 	waitFor(t, "the penalty", func() bool {
-		return strings.Contains(metricsOf(t, state), "\nberth_penalties_total{kind=\"noAuth\"} 1\n")
+		return metric(t, state, `berth_penalties_total{kind="noAuth"}`) == 1
 	})
 	refused("penalties", "Too many connections from your address have failed; try again in 1h0m0s.\r\n")
-	if !strings.Contains(metricsOf(t, state), "\nberth_penalized_sources 1\n") {
+	if metric(t, state, "berth_penalized_sources") != 1 {
 		t.Error("no source is said to be penalized")
 	}
-}
-
-// metricsOf asks a server for its metrics.
-func metricsOf(t *testing.T, state string) string {
-	t.Helper()
-	client := http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(state, "control.sock"))
-		},
-		DisableKeepAlives: true,
-	}}
-	response, err := client.Get("http://berth/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

@@ -42,7 +42,7 @@ func serveControl(state *state, address string, b *docker.Backend, m *metrics, l
 	if address != "" {
 		l, err := net.Listen("tcp", address)
 		if err != nil {
-			return stop, listenError(address, err)
+			return stop, listenError(address, "metrics.listen", err)
 		}
 		log.Info("serving metrics", "address", l.Addr().String())
 		go func() { _ = public.Serve(l) }()

@@ -3,12 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -21,6 +18,7 @@ import (
 	"github.com/berth-ssh/berth/internal/testberth"
 	"github.com/berth-ssh/berth/internal/testengine"
 	"github.com/berth-ssh/berth/internal/testguest"
+	"github.com/berth-ssh/berth/internal/testmetrics"
 )
 
 // These tests break an engine of their own, which knows no image but the built-in
@@ -195,31 +193,18 @@ func settles(t *testing.T, host, mark string, n int) {
 	t.Logf("%d containers of %s after %v", n, mark, time.Since(since).Round(10*time.Millisecond))
 }
 
-// gauge is one of the numbers that a server tells Prometheus.
-func gauge(t *testing.T, state, name string) (value float64) {
+// metric is one of the numbers that a server tells Prometheus.
+func metric(t *testing.T, state, name string) float64 {
 	t.Helper()
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(state, "control.sock"))
-	}}}
-	response, err := client.Get("http://berth/metrics")
+	m, err := testmetrics.Of(t.Context(), state)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
+	value, err := m.Get(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for line := range strings.Lines(string(text)) {
-		if word, ok := strings.CutPrefix(line, name+" "); ok {
-			if value, err = strconv.ParseFloat(strings.TrimSpace(word), 64); err != nil {
-				t.Fatal(err)
-			}
-			return value
-		}
-	}
-	t.Fatalf("no %s among the metrics", name)
-	return 0
+	return value
 }
 
 // Hazards 14, 17 and 33: whatever ends an engine, containers or agents, who has a
@@ -232,11 +217,11 @@ func TestEngineFaults(t *testing.T) {
 	plain, plainState := frail(t, host, plainMark, "agent: none\nshellCommand: [/bin/sh]\nidleCommand: [/bin/sleep, '1000']", patient)
 	beside, _ := frail(t, host, idleMark, "agent: inject\nidleCommand: [/bin/sleep, '1000']", patient)
 	hurried, _ := frail(t, host, hurriedMark, "agent: inject", impatient)
-	full := func() { waitFor(t, "a full pool", func() bool { return gauge(t, state, "berth_pool_ready") == 2 }) }
+	full := func() { waitFor(t, "a full pool", func() bool { return metric(t, state, "berth_pool_ready") == 2 }) }
 	const goroutines, files = "go_goroutines", "process_open_fds"
 	usual := map[string][2]float64{}
 	for _, s := range []string{state, plainState} {
-		usual[s] = [2]float64{gauge(t, s, goroutines), gauge(t, s, files)}
+		usual[s] = [2]float64{metric(t, s, goroutines), metric(t, s, files)}
 	}
 	const away = "The container engine does not answer; try again later."
 
@@ -341,8 +326,8 @@ func TestEngineFaults(t *testing.T) {
 	// Connections to the engine that wait for their next use are 32 at most, with
 	// two goroutines each; what every session left would be more.
 	for _, s := range []string{state, plainState} {
-		waitFor(t, "the server's files to be closed", func() bool { return gauge(t, s, files) < usual[s][1]+40 })
-		waitFor(t, "the server's goroutines to end", func() bool { return gauge(t, s, goroutines) < usual[s][0]+80 })
+		waitFor(t, "the server's files to be closed", func() bool { return metric(t, s, files) < usual[s][1]+40 })
+		waitFor(t, "the server's goroutines to end", func() bool { return metric(t, s, goroutines) < usual[s][0]+80 })
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -233,20 +232,14 @@ func TestPool(t *testing.T) {
 	_ = cmd.Process.Kill()
 	waitFor(t, "an empty list", func() bool { return !strings.Contains(ps(), "berth\"") })
 
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(state, "control.sock"))
-	}}}
-	defer client.CloseIdleConnections()
-	response, err := client.Get("http://berth/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	for _, want := range []string{"berth_pool_hits_total 1", "berth_pool_misses_total 0", "berth_connections ", "berth_engine_requests_total "} {
-		if !strings.Contains(string(text), "\n"+want) {
-			t.Errorf("no %q among the metrics, %v", want, err)
+	for name, want := range map[string]float64{"berth_pool_hits_total": 1, "berth_pool_misses_total": 0} {
+		if n := metric(t, state, name); n != want {
+			t.Errorf("the metric %s is %v", name, n)
 		}
+	}
+	waitFor(t, "the connection's end", func() bool { return metric(t, state, "berth_connections") == 0 })
+	if metric(t, state, "berth_engine_requests_total") == 0 {
+		t.Error("no request to the engine is counted")
 	}
 	if err := s.Stop(); err != nil {
 		t.Error(err)

@@ -123,7 +123,7 @@ func (s *server) run(ctx context.Context) error {
 	// Before the engine, which may take long: a port in use is told at once.
 	listener, err := net.Listen("tcp", cfg.SSH.Listen)
 	if err != nil {
-		return listenError(cfg.SSH.Listen, err)
+		return listenError(cfg.SSH.Listen, "--listen", err)
 	}
 	defer func() { _ = listener.Close() }()
 	m := newMetrics()
@@ -334,10 +334,12 @@ func engineError(err error) error {
 // errStopped says that a signal came before the server was ready.
 var errStopped = errors.New("stopped")
 
-func listenError(address string, err error) error {
+// listenError says what to do about an address where the server cannot listen;
+// setting is what names another one.
+func listenError(address, setting string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("the address %s is in use: stop what listens there, or choose another one with --listen", address)
+		return fmt.Errorf("the address %s is in use: stop what listens there, or choose another one with %s", address, setting)
 	case errors.Is(err, os.ErrPermission):
 		return fmt.Errorf("no permission to listen on %s: ports below 1024 need root or the capability NET_BIND_SERVICE", address)
 	}

@@ -103,9 +103,7 @@ func Start(o Options) (*Engine, error) {
 
 	var err error
 	if o.TLS != nil {
-		// A port that is free now: a restart needs to be at the same one.
-		e.network = "tcp"
-		e.address, err = freePort()
+		e.network, e.address = "tcp", "127.0.0.1:0"
 	} else {
 		// Not a test's directory, which can be too long for the address of a
 		// socket.
@@ -146,20 +144,12 @@ func (e *Engine) Close() error {
 // Host is the address in the form of an engine's Settings.
 func (e *Engine) Host() string { return e.network + "://" + e.address }
 
-func freePort() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String(), nil
-}
-
 func (e *Engine) listen() error {
 	listener, err := net.Listen(e.network, e.address)
 	if err != nil {
 		return err
 	}
+	e.address = listener.Addr().String() // a restart needs to be at the same port
 	if e.options.TLS != nil {
 		listener = tls.NewListener(listener, e.options.TLS.ServerConfig())
 	}

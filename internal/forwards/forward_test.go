@@ -136,9 +136,7 @@ func testDynamic(t *testing.T, execution string) {
 	m := newMaster(t, serverOf(t, "", "", execution))
 	port := m.start(nil, "/guest", "serve", "digest", "tcp", "127.0.0.1:0").line()
 	_, port, _ = strings.Cut(port, ":")
-	socks := freePort(t)
-	m.forward("-D", "127.0.0.1:"+socks)
-	dialer, err := proxy.SOCKS5("tcp", "127.0.0.1:"+socks, nil, proxy.Direct)
+	dialer, err := proxy.SOCKS5("tcp", m.dynamic(), nil, proxy.Direct)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,17 +149,6 @@ func testDynamic(t *testing.T, execution string) {
 	if got := ask(t, c.(*net.TCPConn), what); string(got) != fmt.Sprintf("%x", sha256.Sum256(what)) {
 		t.Errorf("another digest: %s", got)
 	}
-}
-
-// freePort is a port that was free a moment ago.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 
 // ssh -J: a container is a jump host to what its network reaches.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -134,6 +135,24 @@ func (m *master) socket(to string) string {
 	path := m.path(fmt.Sprintf("l%d", time.Now().UnixNano()))
 	m.forward("-L", path+":"+to)
 	return path
+}
+
+// dynamic makes the master a SOCKS proxy, and returns its address: ssh tells
+// nobody of a port that it chooses for -D, so it is told ports until it can have
+// one, below those that systems give to connections.
+func (m *master) dynamic() string {
+	m.t.Helper()
+	var failed error
+	for range 10 {
+		address := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(18000))
+		said, err := m.tryForward("-D", address)
+		if err == nil {
+			return address
+		}
+		failed = fmt.Errorf("%w: %s", err, said)
+	}
+	m.t.Fatal(failed)
+	return ""
 }
 
 // session is a program that runs in the container.
