@@ -8,6 +8,9 @@ import (
 	"os"
 	"testing"
 	_ "unsafe" // for linkname
+
+	"github.com/berth-ssh/berth/internal/engine"
+	"go.uber.org/goleak"
 )
 
 // impossible are the cases of the original's suite that no backend can pass,
@@ -35,7 +38,16 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	engine.CloseIdle()
+	if code == 0 {
+		// The original's test client never ends what it gives to programs.
+		if err := goleak.Find(goleak.IgnoreAnyFunction("github.com/containerssh/sshserver.(*syncContextPipe).ReadCtx")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 func set(name, value string) {

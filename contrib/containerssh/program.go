@@ -10,11 +10,13 @@ import (
 )
 
 const (
-	// answerTime is how long after a program's start its end is held back. The
-	// original's server answers the client's request when the method has
-	// returned, and tells nobody; clients take an end that overtakes the answer
-	// for a refusal.
-	answerTime = 50 * time.Millisecond
+	// A program's end is held back for answerNaps of answerNap each after its
+	// start. The original's server answers the client's request when the method
+	// has returned, and tells nobody; clients take an end that overtakes the
+	// answer for a refusal. Many short naps, since a machine that stands still
+	// for a moment ends one of them and not all.
+	answerNaps = 20
+	answerNap  = 2500 * time.Microsecond
 
 	// startTime bounds the wait for a program that neither reads nor writes.
 	startTime = time.Minute
@@ -73,7 +75,9 @@ func (p *program) onExit(status sshserver.ExitStatus) {
 // written; the exit status comes next, then end of file, then the close.
 func (p *program) report(status sshserver.ExitStatus) {
 	<-p.answered
-	time.Sleep(answerTime)
+	for range answerNaps {
+		time.Sleep(answerNap)
+	}
 	channel := p.session.channel
 	if status.Signal != "" {
 		channel.ExitSignal(status.Signal, status.CoreDumped, status.Message, "")
