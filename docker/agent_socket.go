@@ -88,6 +88,7 @@ type agentSocket struct {
 	of        *agentSockets
 	directory string
 	listener  *net.UnixListener
+	closed    atomic.Bool
 }
 
 // socketName is the socket's in its directory.
@@ -150,8 +151,17 @@ func (a *agentSocket) refused(err error) bool {
 // close ends what connect has not used.
 func (a *agentSocket) close() {
 	if a != nil {
+		a.closed.Store(true)
 		_ = a.listener.Close()
 		_ = os.RemoveAll(a.directory)
+	}
+}
+
+// closeAgain is called when an engine has answered that nobody waits for any more:
+// where the directory had gone meanwhile, Podman has made it anew to mount it.
+func (a *agentSocket) closeAgain() {
+	if a != nil && a.closed.Load() {
+		a.close()
 	}
 }
 

@@ -185,6 +185,41 @@ func TestAgentSocketRefused(t *testing.T) {
 	}
 }
 
+// An engine that makes the directory anew, as Podman does when the one to be mounted
+// has gone, leaves none.
+func TestAgentSocketMadeAnew(t *testing.T) {
+	e := socketAgent(t, pipeAgent{})
+	b, sockets := withSockets(t, onFake(e))
+	e.Order(fakeengine.Fault{Route: create, Hold: true})
+	l := enter(t, b, "gone")
+	var directory string
+	waitFor(t, "the socket", func() bool {
+		all, err := os.ReadDir(sockets.directory)
+		if len(all) > 0 {
+			directory = filepath.Join(sockets.directory, all[0].Name())
+		}
+		return err == nil && directory != "" && e.Count(create) > 0
+	})
+	gone := make(chan struct{})
+	go func() {
+		l.leave()
+		close(gone)
+	}()
+	waitFor(t, "the socket's end", func() bool {
+		_, err := os.Stat(directory)
+		return errors.Is(err, os.ErrNotExist)
+	})
+	if err := os.Mkdir(directory, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	e.Release()
+	<-gone
+	waitFor(t, "the end of the other", func() bool {
+		_, err := os.Stat(directory)
+		return errors.Is(err, os.ErrNotExist)
+	})
+}
+
 // When an engine finds that the socket has gone with a client who left meanwhile, it
 // makes no container, and leaves no volume that it has made for one.
 func TestAgentSocketGone(t *testing.T) {

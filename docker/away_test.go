@@ -22,7 +22,7 @@ func TestPoolOutlivesItsEngine(t *testing.T) {
 	e := newFakeWithAgent(t)
 	config := agentConfig(e)
 	config.Pool = docker.PoolConfig{Min: 2, RefillRate: 1000}.WithDefaults()
-	config.Timeouts = docker.TimeoutConfig{ContainerStart: 100 * time.Millisecond, ContainerStop: 100 * time.Millisecond}
+	config.Timeouts = docker.TimeoutConfig{ContainerStart: time.Second, ContainerStop: time.Second}
 	var log lockedBuffer
 	b, err := docker.Open(t.Context(), config, "test", loggerTo(&log), nil, nil)
 	if err != nil {
@@ -64,7 +64,7 @@ func TestFrozenEngine(t *testing.T) {
 			t.Parallel()
 			e := newFakeWithAgent(t)
 			config := agentConfig(e)
-			config.Timeouts = docker.TimeoutConfig{ContainerStart: 200 * time.Millisecond, ContainerStop: 200 * time.Millisecond, HTTP: 100 * time.Millisecond}
+			config.Timeouts = docker.TimeoutConfig{ContainerStart: 3 * time.Second, ContainerStop: 3 * time.Second, HTTP: 2 * time.Second}
 			b := openBackend(t, config, "test")
 			b.Watch(t.Context())
 			enter(t, b, "before").run("hello")

@@ -75,7 +75,7 @@ func (p *provider) tryCreate(ctx context.Context, l backend.Launch, socket *agen
 	c := &madeContainer{p: p, id: id, launch: launch, log: p.log.With("container", shortID(id))}
 	switch {
 	case late != nil || lost > 0:
-		c.settle(ctx, late, lost)
+		c.settle(ctx, late, lost, socket)
 	case err != nil:
 		p.register.disown(launch)
 	}
@@ -89,13 +89,14 @@ func (p *provider) tryCreate(ctx context.Context, l backend.Launch, socket *agen
 // nobody waits for any more: one whose answer is to come, and others whose
 // answers are lost, which may have made containers all the same. Only c, if it
 // has come to be, is kept.
-func (c *madeContainer) settle(ctx context.Context, late *engine.Creation, lost int) {
+func (c *madeContainer) settle(ctx context.Context, late *engine.Creation, lost int, socket *agentSocket) {
 	p := c.p
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.config.Timeouts.ContainerStop)
 	p.removals.Go(func() {
 		defer cancel()
 		if c.id == "" {
 			defer p.register.disown(c.launch)
+			defer socket.closeAgain()
 		}
 		if late != nil {
 			select {
