@@ -21,7 +21,7 @@ const dialTimeout = 30 * time.Second
 
 // Dial makes a connection from inside the container.
 func (h *host) Dial(ctx context.Context, who string, to agentproto.Address) (agentproto.Duplex, error) {
-	user, err := findAccount(who)
+	user, err := h.memory.account(who)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func reason(err error) string {
 
 // Listen makes a listener inside the container.
 func (h *host) Listen(ctx context.Context, who string, at agentproto.Address) (agentproto.ServerListener, error) {
-	user, err := findAccount(who)
+	user, err := h.memory.account(who)
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func serve(args []string) int {
 	spareThreads()
 	processes := newProcesses()
 	defer processes.close()
-	if err := agentproto.Serve(ctx, link, &host{processes: processes, line: line}); err != nil && ctx.Err() == nil && !line.ended() {
+	if err := agentproto.Serve(ctx, link, &host{processes: processes, line: line, memory: memory{databases: imageUsers}}); err != nil && ctx.Err() == nil && !line.ended() {
 		complain("serve: %v", err)
 		return exitFailure
 	}
@@ -104,6 +104,7 @@ func dialServer(path string) *agentproto.AgentSocket {
 type host struct {
 	processes *processes
 	line      *lifeline
+	memory    memory
 
 	mu       sync.Mutex // for memory only
 	sessions int

@@ -34,7 +34,7 @@ type program struct {
 // Session runs a program.
 func (h *host) Session(ctx context.Context, what agentproto.Start, r *agentproto.Running) (agentproto.Exit, bool) {
 	defer h.enter()()
-	p, err := prepare(what)
+	p, err := h.prepare(what)
 	if err != nil {
 		refuse(r, err)
 		return agentproto.Exit{}, false
@@ -66,15 +66,15 @@ func refuse(r *agentproto.Running, err error) {
 }
 
 // prepare finds out what to run, as whom, and where.
-func prepare(what agentproto.Start) (*program, error) {
-	user, err := findAccount(what.User)
+func (h *host) prepare(what agentproto.Start) (*program, error) {
+	user, err := h.memory.account(what.User)
 	if err != nil {
 		return nil, &agentproto.Refusal{Reason: agentproto.ReasonNotFound, Message: err.Error()}
 	}
 	if err := user.reachable(); err != nil {
 		return nil, err
 	}
-	login := loginShell(user)
+	login := h.loginShell(user)
 	p := &program{user: user, env: loginEnvironment(user, login, what), dir: what.Dir}
 	if p.dir == "" {
 		p.dir = user.home
@@ -139,15 +139,14 @@ func startRefusal(name, path string, err error) *agentproto.Refusal {
 	return r
 }
 
-// loginShell is the user's shell, or what most images have. Images may be in a file
-// system in which every look takes a while: it is looked for once in a session.
-func loginShell(user account) []string {
+// loginShell is the user's shell, or what most images have.
+func (h *host) loginShell(user account) []string {
 	candidates := []string{user.shell}
 	if user.shell == "" {
 		candidates = []string{os.Getenv("SHELL"), "/bin/bash", "/bin/sh"}
 	}
 	for _, shell := range candidates {
-		if shell != "" && unix.Access(shell, unix.X_OK) == nil {
+		if h.memory.runs(shell) {
 			return []string{shell}
 		}
 	}

@@ -27,14 +27,12 @@ const maxDatabase = 4 << 20
 // userDatabases are the files that say who there is.
 type userDatabases struct{ passwd, group string }
 
+// imageUsers are the container's.
+var imageUsers = userDatabases{"/etc/passwd", "/etc/group"}
+
 // noID is what the kernel takes for "no change" where an identity is taken on:
 // nobody can have it.
 const noID = 1<<32 - 1
-
-// findAccount looks a user of the container up.
-func findAccount(who string) (account, error) {
-	return userDatabases{"/etc/passwd", "/etc/group"}.find(who)
-}
 
 // find looks a user up by name or number. Empty means who the agent runs as. A
 // number, and the agent's own user, need no entry.

@@ -1,0 +1,107 @@
+//go:build linux
+
+package guest
+
+import (
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// memory is what the agent has found in files of the image that every session
+// asks for. An image may be in a file system in user space, where to open a file or
+// to follow a link takes a good part of the time that starting a program takes, but
+// to ask whether a file is the same does not: the kernel knows that itself.
+type memory struct {
+	databases userDatabases
+
+	mu       sync.Mutex // for memory only
+	known    bool       // what follows is
+	who      string
+	user     account
+	from     [2]sight // the databases then
+	shell    string   // that runs; empty if none is known
+	at       string   // where it is, without links
+	link, to sight    // the shell and at then
+}
+
+// account is userDatabases.find.
+func (m *memory) account(who string) (account, error) {
+	var from [2]sight
+	reliable := true
+	for i, path := range []string{m.databases.passwd, m.databases.group} {
+		var ok bool
+		from[i], ok = look(path, unix.Stat)
+		reliable = reliable && ok
+	}
+	if !reliable {
+		return m.databases.find(who)
+	}
+	m.mu.Lock()
+	user, hit := m.user, m.known && m.who == who && m.from == from
+	m.mu.Unlock()
+	if hit {
+		return user, nil
+	}
+	user, err := m.databases.find(who)
+	if err != nil {
+		return user, err
+	}
+	m.mu.Lock()
+	m.known, m.who, m.user, m.from = true, who, user, from
+	m.mu.Unlock()
+	return user, nil
+}
+
+// runs says whether the agent may execute a file.
+func (m *memory) runs(path string) bool {
+	if path == "" {
+		return false
+	}
+	link, reliable := look(path, unix.Lstat)
+	m.mu.Lock()
+	at, to, hit := m.at, m.to, m.shell == path && m.link == link
+	m.mu.Unlock()
+	if hit && reliable {
+		if now, ok := look(at, unix.Lstat); ok && now == to {
+			return true
+		}
+	}
+	if unix.Access(path, unix.X_OK) != nil {
+		return false
+	}
+	at, err := filepath.EvalSymlinks(path)
+	if to, ok := look(at, unix.Lstat); ok && reliable && err == nil {
+		m.mu.Lock()
+		m.shell, m.at, m.link, m.to = path, at, link, to
+		m.mu.Unlock()
+	}
+	return true
+}
+
+// sight is what tells a file from another one, and from what it was before. The
+// zero sight is that of a file that is not there.
+type sight struct {
+	device, inode    uint64
+	size             int64
+	written, changed unix.Timespec
+}
+
+// settled is for how long a file must have been as it is to be relied on: a change
+// that comes at once after another may have the same time (file systems take the
+// kernel's tick).
+const settled = 2 * time.Second
+
+// look looks at a file; stat follows a link or doesn't. ok is false if the file may
+// change without its sight doing so.
+func look(path string, stat func(string, *unix.Stat_t) error) (s sight, ok bool) {
+	var st unix.Stat_t
+	if err := stat(path, &st); err != nil {
+		return s, err == unix.ENOENT
+	}
+	s = sight{device: st.Dev, inode: st.Ino, size: st.Size, written: st.Mtim, changed: st.Ctim}
+	age := time.Since(time.Unix(st.Ctim.Unix()))
+	return s, age > settled
+}
