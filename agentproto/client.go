@@ -79,17 +79,13 @@ func say(ctx context.Context, s *stream, m message) error {
 
 func lost(err error) error { return fmt.Errorf("%w: %w", ErrLost, err) }
 
-// ask opens a stream and waits for the answer to its first message. A *Refusal
-// is returned as the error.
-func (c *Client) ask(ctx context.Context, question, answer message) (*stream, error) {
+// begin opens a stream and sends its first message.
+func (c *Client) begin(ctx context.Context, first message) (*stream, error) {
 	s, err := c.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err = say(ctx, s, question); err == nil {
-		err = await(ctx, s, answer)
-	}
-	if err != nil {
+	if err = say(ctx, s, first); err != nil {
 		s.abandon(codeClosed)
 		return nil, err
 	}
@@ -175,8 +171,12 @@ func (c *Conn) Close() error {
 // Dial makes a connection from inside the container, with the rights of a user
 // as in Start. The error is a *Refusal if the agent could not make it.
 func (c *Client) Dial(ctx context.Context, user string, to Address) (*Conn, error) {
-	s, err := c.ask(ctx, &dial{user, to}, &connected{})
+	s, err := c.begin(ctx, &dial{user, to})
 	if err != nil {
+		return nil, err
+	}
+	if err := await(ctx, s, &connected{}); err != nil {
+		s.abandon(codeClosed)
 		return nil, err
 	}
 	return &Conn{stream: s}, nil

@@ -10,12 +10,13 @@ import (
 // Session is one running program, at the server's end. All methods may be
 // called at any time, but for Stdout and Stderr, which have one reader each.
 type Session struct {
-	// PID is the program's process id in the container.
+	// PID is the program's process id in the container, once it has started.
 	PID uint32
 
 	control        *stream
 	stdin          input
 	stdout, stderr output // stderr is nil with a terminal
+	pipes          bool   // stdin, stdout and stderr are such
 
 	turn      chan struct{} // capacity 1: held while a message is written
 	following sync.Once
@@ -24,28 +25,51 @@ type Session struct {
 	err       error // likewise
 }
 
-// Start starts a program. The error is a *Refusal if the agent could not.
-// Whoever called it closes the Session.
+// Start is Begin and Started.
 func (c *Client) Start(ctx context.Context, what Start) (*Session, error) {
+	s, err := c.Begin(ctx, what)
+	if err == nil {
+		err = s.Started(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Begin asks for a program, whose streams may be used at once: what it writes need
+// not wait for the word that it runs. Started must be called before Wait and Close.
+func (c *Client) Begin(ctx context.Context, what Start) (*Session, error) {
 	s := &Session{turn: make(chan struct{}, 1), ended: make(chan struct{})}
-	pipes := c.pipes(ctx, s, &what)
-	if !pipes {
+	s.pipes = c.pipes(ctx, s, &what)
+	if !s.pipes {
 		if err := c.streams(ctx, s, &what); err != nil {
 			s.reset()
 			return nil, err
 		}
 	}
-	var answer started
-	control, err := c.ask(ctx, &what, &answer)
+	control, err := c.begin(ctx, &what)
 	if err != nil {
 		s.reset()
 		return nil, err
 	}
-	s.control, s.PID = control, answer.pid
-	if pipes {
+	s.control = control
+	return s, nil
+}
+
+// Started waits for the word on a program. The error is a *Refusal if the agent could
+// not start it; the Session is closed then. Otherwise the caller closes it.
+func (s *Session) Started(ctx context.Context) error {
+	var answer started
+	if err := await(ctx, s.control, &answer); err != nil {
+		s.reset()
+		return err
+	}
+	s.PID = answer.pid
+	if s.pipes {
 		s.follow() // pipes don't end when the stream to the agent is lost
 	}
-	return s, nil
+	return nil
 }
 
 // streams gives a session a stream for each of its program's.

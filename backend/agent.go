@@ -38,7 +38,7 @@ func NewAgent(client *agentproto.Client, codePrefix string, translate func(Progr
 
 // Start starts a program; see Workload.
 func (a *Agent) Start(ctx context.Context, p Program, streams Streams) (Execution, error) {
-	s, err := a.client.Start(ctx, a.translate(p))
+	s, err := a.client.Begin(ctx, a.translate(p))
 	if err != nil {
 		return nil, a.startError(err)
 	}
@@ -61,6 +61,10 @@ func (a *Agent) Start(ctx context.Context, p Program, streams Streams) (Executio
 		_ = e.copyOutput(streams.Stderr, s.Stderr(), func() {})
 		e.copied()
 	}()
+	// Meanwhile the program's first output is under way to the client.
+	if err := s.Started(ctx); err != nil {
+		return nil, a.startError(err)
+	}
 	return e, nil
 }
 

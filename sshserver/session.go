@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -274,6 +275,9 @@ func (s *session) start(req *ssh.Request, malformed error,
 		}
 	}
 	s.started = true
+	// What the handler has begun goes first: nobody waits for the answer before
+	// there is output, which comes after it anyway.
+	runtime.Gosched()
 	p.answer(true)
 	p.settle()
 }
