@@ -3,7 +3,6 @@ package agentproto
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -26,18 +25,17 @@ type FileReader interface {
 type Files struct {
 	Stdin, Stdout, Stderr *os.File
 
-	// input is the other end of Stdin, open as long as the input goes on, so
-	// that a server that dies does not end it; nil if it can't be had.
-	input *os.File
+	// endInput lets the input end when the server has closed it, too: until then
+	// the other end of Stdin is open here, so that a server that dies does not
+	// end it.
+	endInput func()
 }
 
 func newFiles(files []*os.File) *Files {
 	if len(files) != 3 {
 		return nil
 	}
-	f := &Files{Stdin: files[0], Stdout: files[1], Stderr: files[2]}
-	f.input, _ = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Stdin.Fd()), os.O_WRONLY, 0)
-	return f
+	return &Files{Stdin: files[0], Stdout: files[1], Stderr: files[2], endInput: holdInput(files[0])}
 }
 
 // Close closes the files. To be called when the program has them: ends are not
@@ -48,14 +46,11 @@ func (f *Files) Close() {
 	}
 }
 
-// endInput lets the input end when the server has closed it, too.
-func (f *Files) endInput() { _ = f.input.Close() }
-
 // fileWriter is the server's stream where that takes open files along.
 type fileWriter interface {
-	// sendFiles sends files no later than the next byte that is written, and
-	// closes them.
-	sendFiles(files [3]*os.File) (batch uint32)
+	// sendFiles sends open files, by their descriptors, no later than the next
+	// byte that is written, and closes them.
+	sendFiles(files [3]int) (batch uint32)
 }
 
 // input is a program's standard input, as a session has it: a stream, or a pipe.

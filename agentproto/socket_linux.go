@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -16,9 +17,9 @@ import (
 type Socket struct {
 	*net.UnixConn
 
-	mu      sync.Mutex    // for memory only
-	waiting [][3]*os.File // for the next Write
-	sent    uint32        // batches in all
+	mu      sync.Mutex // for memory only
+	waiting [][3]int   // for the next Write
+	sent    uint32     // batches in all
 	closed  bool
 }
 
@@ -33,34 +34,34 @@ const batchesAtOnce = 20
 
 // newPipes makes the three pipes of a session: the server's ends, which wait in
 // Go's way, and the program's, which wait in the system's.
-func newPipes() (ours, theirs [3]*os.File, err error) {
+func newPipes() (ours [3]*os.File, theirs [3]int, err error) {
 	names := [3]string{"standard input", "standard output", "standard error"}
 	for i, name := range names {
 		var fd [2]int
 		if err = unix.Pipe2(fd[:], unix.O_CLOEXEC); err != nil {
 			err = os.NewSyscallError("pipe2", err)
+			closeFiles(ours[:i])
+			closeAll(theirs[:i])
 			break
 		}
-		mine, its := fd[0], fd[1]
+		mine := fd[0]
+		theirs[i] = fd[1]
 		if i == 0 {
-			mine, its = its, mine
+			mine, theirs[i] = fd[1], fd[0]
 		}
-		theirs[i] = os.NewFile(uintptr(its), name)
 		// So that the program may open /dev/stdout again, whoever it runs as.
-		err = unix.Fchmod(mine, 0o666)
-		if err == nil {
-			err = unix.SetNonblock(mine, true)
-		}
+		_ = unix.Fchmod(mine, 0o666)
+		_, _ = unix.FcntlInt(uintptr(mine), unix.F_SETFL, unix.O_NONBLOCK)
 		ours[i] = os.NewFile(uintptr(mine), name)
-		if err != nil {
-			break
-		}
-	}
-	if err != nil {
-		closeFiles(ours[:])
-		closeFiles(theirs[:])
 	}
 	return ours, theirs, err
+}
+
+// closeAll closes files of the program's.
+func closeAll(files []int) {
+	for _, fd := range files {
+		_ = unix.Close(fd)
+	}
 }
 
 // openFiles is how many files this process may have open (RLIMIT_NOFILE).
@@ -85,6 +86,16 @@ func resizePipe(f *os.File, size int) (ok bool) {
 	return ok && err == nil
 }
 
+// holdInput opens the other end of a pipe that is a program's standard input, to keep
+// it and nothing else, until release is called; more often does no harm.
+func holdInput(stdin *os.File) (release func()) {
+	fd, err := unix.Open("/proc/self/fd/"+strconv.Itoa(int(stdin.Fd())), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return func() {}
+	}
+	return sync.OnceFunc(func() { _ = unix.Close(fd) })
+}
+
 func closeFiles(files []*os.File) {
 	for _, f := range files {
 		if f != nil {
@@ -93,11 +104,11 @@ func closeFiles(files []*os.File) {
 	}
 }
 
-func (s *Socket) sendFiles(files [3]*os.File) uint32 {
+func (s *Socket) sendFiles(files [3]int) uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		closeFiles(files[:])
+		closeAll(files[:])
 	} else {
 		s.waiting = append(s.waiting, files)
 	}
@@ -106,7 +117,7 @@ func (s *Socket) sendFiles(files [3]*os.File) uint32 {
 }
 
 // next takes as many files as go with one piece of data.
-func (s *Socket) next() (files [][3]*os.File, more bool) {
+func (s *Socket) next() (files [][3]int, more bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := min(len(s.waiting), batchesAtOnce)
@@ -139,14 +150,12 @@ func (s *Socket) Write(b []byte) (written int, err error) {
 	return written, nil
 }
 
-func (s *Socket) writeWith(files [][3]*os.File, b []byte) (int, error) {
+func (s *Socket) writeWith(files [][3]int, b []byte) (int, error) {
 	var fds []int
 	for _, batch := range files {
-		defer closeFiles(batch[:])
-		for _, f := range batch {
-			fds = append(fds, int(f.Fd()))
-		}
+		fds = append(fds, batch[:]...)
 	}
+	defer closeAll(fds)
 	n, _, err := s.WriteMsgUnix(b, unix.UnixRights(fds...), nil)
 	return n, err
 }
@@ -158,7 +167,7 @@ func (s *Socket) Close() error {
 	s.waiting, s.closed = nil, true
 	s.mu.Unlock()
 	for _, files := range waiting {
-		closeFiles(files[:])
+		closeAll(files[:])
 	}
 	return s.UnixConn.Close()
 }

@@ -29,30 +29,25 @@ type memory struct {
 
 // account is userDatabases.find.
 func (m *memory) account(who string) (account, error) {
-	var from [2]sight
-	reliable := true
-	for i, path := range []string{m.databases.passwd, m.databases.group} {
-		var ok bool
-		from[i], ok = look(path, unix.Stat)
-		reliable = reliable && ok
-	}
-	if !reliable {
-		return m.databases.find(who)
-	}
+	passwd, reliable := look(m.databases.passwd, unix.Stat)
 	m.mu.Lock()
-	user, hit := m.user, m.known && m.who == who && m.from == from
+	user, from := m.user, m.from
+	hit := reliable && m.known && m.who == who && from[0] == passwd
 	m.mu.Unlock()
-	if hit {
+	if hit && user.isSelf() {
+		return user, nil // whose groups nobody looks up
+	}
+	group, ok := look(m.databases.group, unix.Stat)
+	if reliable = reliable && ok; hit && reliable && from[1] == group {
 		return user, nil
 	}
 	user, err := m.databases.find(who)
-	if err != nil {
-		return user, err
+	if err == nil && reliable {
+		m.mu.Lock()
+		m.known, m.who, m.user, m.from = true, who, user, [2]sight{passwd, group}
+		m.mu.Unlock()
 	}
-	m.mu.Lock()
-	m.known, m.who, m.user, m.from = true, who, user, from
-	m.mu.Unlock()
-	return user, nil
+	return user, err
 }
 
 // runs says whether the agent may execute a file.

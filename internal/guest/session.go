@@ -117,11 +117,12 @@ func (h *host) prepare(what agentproto.Start) (*program, error) {
 	if len(p.argv) == 0 {
 		return nil, &agentproto.Refusal{Reason: agentproto.ReasonNotFound, Message: "There is no program to run."}
 	}
+	isLogin := len(what.Shell) == 0 && what.Kind != agentproto.KindArgv && len(login) > 0 // and so it is there
 	p.path, err = lookPath(p.argv[0], p.env)
-	if err != nil || !exists(p.path) {
+	if err != nil || !isLogin && !exists(p.path) {
 		return nil, startRefusal(p.argv[0], p.path, err)
 	}
-	if len(what.Shell) == 0 && what.Kind != agentproto.KindArgv && len(shell) > 0 {
+	if isLogin {
 		p.argv[0] = filepath.Base(p.argv[0]) // as sshd has it
 		if what.Kind == agentproto.KindShell {
 			p.argv[0] = "-" + p.argv[0] // a login shell (login(1))
