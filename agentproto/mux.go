@@ -63,7 +63,8 @@ const (
 // pings another one that goes on sending.
 //
 // It reads ahead, since messages are short, with a small buffer for as long as little
-// comes.
+// comes. It sends what opens a stream with what comes next, which is the stream's
+// first message, so that the other end wakes up once.
 type conn struct {
 	io.ReadWriteCloser
 
@@ -72,6 +73,8 @@ type conn struct {
 	much  bool             // the last read has filled few, at least
 	ahead []byte           // has been read, and is next
 	err   error            // comes after that
+
+	opening []byte // has not been sent yet
 }
 
 const (
@@ -117,10 +120,28 @@ func (c *conn) buffer() []byte {
 	return c.few[:]
 }
 
+// Write is for one goroutine at a time.
 func (c *conn) Write(b []byte) (int, error) {
+	if opens(b) {
+		c.opening = append(c.opening, b...)
+		return len(b), nil
+	}
+	held := len(c.opening)
+	if held > 0 {
+		b = append(c.opening, b...)
+		c.opening = nil
+	}
 	stalled := time.AfterFunc(stallTimeout, func() { _ = c.Close() })
 	defer stalled.Stop()
-	return c.ReadWriteCloser.Write(b)
+	n, err := c.ReadWriteCloser.Write(b)
+	return max(n-held, 0), err
+}
+
+// opens says whether b is a frame of yamux that opens a stream and does nothing else:
+// version 0, type 1 (window update), flags 1 (SYN).
+func opens(b []byte) bool {
+	const frame = 12
+	return len(b) == frame && [4]byte(b) == [4]byte{0, 1, 0, 1}
 }
 
 func (*conn) LocalAddr() net.Addr              { return address{} }
