@@ -29,7 +29,7 @@ type memory struct {
 
 // account is userDatabases.find.
 func (m *memory) account(who string) (account, error) {
-	passwd, reliable := look(m.databases.passwd, unix.Stat)
+	passwd, reliable := look(m.databases.passwd, 0)
 	m.mu.Lock()
 	user, from := m.user, m.from
 	hit := reliable && m.known && m.who == who && from[0] == passwd
@@ -37,7 +37,7 @@ func (m *memory) account(who string) (account, error) {
 	if hit && user.isSelf() {
 		return user, nil // whose groups nobody looks up
 	}
-	group, ok := look(m.databases.group, unix.Stat)
+	group, ok := look(m.databases.group, 0)
 	if reliable = reliable && ok; hit && reliable && from[1] == group {
 		return user, nil
 	}
@@ -55,12 +55,12 @@ func (m *memory) runs(path string) bool {
 	if path == "" {
 		return false
 	}
-	link, reliable := look(path, unix.Lstat)
+	link, reliable := look(path, unix.AT_SYMLINK_NOFOLLOW)
 	m.mu.Lock()
 	at, to, hit := m.at, m.to, m.shell == path && m.link == link
 	m.mu.Unlock()
 	if hit && reliable {
-		if now, ok := look(at, unix.Lstat); ok && now == to {
+		if now, ok := look(at, unix.AT_SYMLINK_NOFOLLOW); ok && now == to {
 			return true
 		}
 	}
@@ -68,7 +68,7 @@ func (m *memory) runs(path string) bool {
 		return false
 	}
 	at, err := filepath.EvalSymlinks(path)
-	if to, ok := look(at, unix.Lstat); ok && reliable && err == nil {
+	if to, ok := look(at, unix.AT_SYMLINK_NOFOLLOW); ok && reliable && err == nil {
 		m.mu.Lock()
 		m.shell, m.at, m.link, m.to = path, at, link, to
 		m.mu.Unlock()
@@ -79,9 +79,8 @@ func (m *memory) runs(path string) bool {
 // sight is what tells a file from another one, and from what it was before. The
 // zero sight is that of a file that is not there.
 type sight struct {
-	device, inode    uint64
-	size             int64
-	written, changed unix.Timespec
+	device, inode, size uint64
+	written, changed    unix.StatxTimestamp
 }
 
 // settled is for how long a file must have been as it is to be relied on: a change
@@ -89,14 +88,18 @@ type sight struct {
 // kernel's tick).
 const settled = 2 * time.Second
 
-// look looks at a file; stat follows a link or doesn't. ok is false if the file may
-// change without its sight doing so.
-func look(path string, stat func(string, *unix.Stat_t) error) (s sight, ok bool) {
-	var st unix.Stat_t
-	if err := stat(path, &st); err != nil {
+// look looks at a file, with the flags of statx(2). ok is false if the file may change
+// without its sight doing so.
+//
+// The time of the last access is not asked for: where a file system in user space
+// keeps that, the kernel would have to ask there after each execution.
+func look(path string, flags int) (s sight, ok bool) {
+	const wanted = unix.STATX_INO | unix.STATX_SIZE | unix.STATX_MTIME | unix.STATX_CTIME
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, flags, wanted, &st); err != nil {
 		return s, err == unix.ENOENT
 	}
-	s = sight{device: st.Dev, inode: st.Ino, size: st.Size, written: st.Mtim, changed: st.Ctim}
-	age := time.Since(time.Unix(st.Ctim.Unix()))
-	return s, age > settled
+	s = sight{device: unix.Mkdev(st.Dev_major, st.Dev_minor), inode: st.Ino, size: st.Size, written: st.Mtime, changed: st.Ctime}
+	age := time.Since(time.Unix(st.Ctime.Sec, int64(st.Ctime.Nsec)))
+	return s, st.Mask&wanted == wanted && age > settled
 }

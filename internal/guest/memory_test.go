@@ -28,7 +28,7 @@ func settle(t *testing.T, paths ...string) {
 	t.Helper()
 	for _, path := range paths {
 		for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
-			if _, ok := look(path, unix.Lstat); ok {
+			if _, ok := look(path, unix.AT_SYMLINK_NOFOLLOW); ok {
 				break
 			}
 			if time.Now().After(deadline) {
