@@ -1,9 +1,11 @@
 package backend
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -38,5 +40,63 @@ func TestCopyOutput(t *testing.T) {
 		if told != c.told || !errors.Is(err, c.err) || len(rest) > 0 {
 			t.Errorf("to %v: told %v, error %v, %q left", c.to, told, err, rest)
 		}
+	}
+}
+
+// eager is an agent whose program writes before the word that it runs, which waits
+// until that has been seen.
+type eager struct {
+	agentproto.Handler
+	seen chan struct{}
+}
+
+func (e eager) Session(_ context.Context, _ agentproto.Start, r *agentproto.Running) (agentproto.Exit, bool) {
+	go func() {
+		for range r.Resizes {
+		}
+	}()
+	go func() {
+		for range r.Signals {
+		}
+	}()
+	_, _ = io.WriteString(r.Stdout, "early")
+	<-e.seen
+	return agentproto.Exit{Code: 3}, r.Started(1) == nil
+}
+
+// A program's first output does not wait for the word that it runs.
+func TestFirstOutput(t *testing.T) {
+	here, there := net.Pipe()
+	seen, served := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = agentproto.Serve(t.Context(), there, eager{seen: seen})
+	}()
+	client, err := agentproto.Connect(t.Context(), here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = client.Close()
+		<-served
+	}()
+	stdout, program := io.Pipe()
+	go func() {
+		defer close(seen)
+		var first [5]byte
+		if _, err := io.ReadFull(stdout, first[:]); err != nil || string(first[:]) != "early" {
+			t.Errorf("the first output is %q, %v", first, err)
+		}
+	}()
+	agent := NewAgent(client, "", func(Program) agentproto.Start { return agentproto.Start{Kind: agentproto.KindExec} })
+	execution, err := agent.Start(t.Context(), Program{Kind: KindExec}, Streams{strings.NewReader(""), program, io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, err := execution.Wait(t.Context()); err != nil || status.Code != 3 {
+		t.Errorf("exit %+v, %v", status, err)
+	}
+	if err := execution.Close(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
