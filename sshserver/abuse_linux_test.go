@@ -248,10 +248,10 @@ func TestNoPenalty(t *testing.T) {
 		}
 	})
 	h.failLogin("127.0.0.2")
-	waitFor(t, "the end", func() bool { return h.toy.disconnects.Load() == 1 })
+	waitFor(t, "the end", func() bool { return h.toy.disconnects.Load() == 1 && h.server.Connections() == 0 })
 	stays(t, h.dialFrom("127.0.0.2"))
 	must(t, h.server.Close())
-	waitFor(t, "the end", func() bool { return h.toy.disconnects.Load() == 2 })
+	waitFor(t, "the end", func() bool { return h.toy.disconnects.Load() == 2 && h.server.Connections() == 0 })
 	for kind, n := range h.server.Stats().Penalties {
 		equal(t, kind, n, 0)
 	}
@@ -308,7 +308,7 @@ func TestDawdlers(t *testing.T) {
 						_, _ = conn.Write([]byte{0})
 					}
 				}
-				waitFor(t, "the end", func() bool { return h.toy.disconnects.Load() == 1 })
+				waitFor(t, "the end", func() bool { return h.toy.disconnects.Load() == 1 && h.server.Connections() == 0 })
 				stats := h.server.Stats()
 				if name != "no answer to the exchange" && name != "only what is to be ignored" { // a byte breaks those off
 					equal(t, "penalties", stats.Penalties["grace"], 1)

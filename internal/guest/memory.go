@@ -64,11 +64,12 @@ func (m *memory) runs(path string) bool {
 			return true
 		}
 	}
+	at, err := filepath.EvalSymlinks(path)
+	to, ok := look(at, unix.AT_SYMLINK_NOFOLLOW)
 	if unix.Access(path, unix.X_OK) != nil {
 		return false
 	}
-	at, err := filepath.EvalSymlinks(path)
-	if to, ok := look(at, unix.AT_SYMLINK_NOFOLLOW); ok && reliable && err == nil {
+	if reliable && err == nil && ok {
 		m.mu.Lock()
 		m.shell, m.at, m.link, m.to = path, at, link, to
 		m.mu.Unlock()
