@@ -221,8 +221,9 @@ func (l *limited) Write(p []byte) (int, error) {
 
 // exitStatus makes an exit status of an engine's exit code. Engines report a
 // program that was killed with 128 and the signal's number, and so do shells
-// for their children: only of a signal that was sent by this very session is
-// it sure that it was the program's end.
+// for their children: only a signal that was sent by this very session is taken
+// for the program's end. One that survives it and exits with that very code can't
+// be told from that.
 func exitStatus(code int, sent []string) sshserver.ExitStatus {
 	for _, name := range sent {
 		if code == 128+signalNumbers[name] {

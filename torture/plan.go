@@ -202,6 +202,9 @@ func (c cell) planSession(r *rand.Rand, of connectionPlan) sessionPlan {
 		if r.IntN(2) == 0 {
 			s.signal = trapped[r.IntN(len(trapped))]
 			o.Trap = s.signal
+			if o.Code == 128+signalNumbers[s.signal] {
+				o.Code = 0 // an engine says that of who is killed by it, too
+			}
 		} else {
 			s.signal = fatal[r.IntN(len(fatal))]
 			o.Forever = true

@@ -298,7 +298,7 @@ func (c cell) expects(p sessionPlan, err error) bool {
 	return gotSignal == signal && (signal != "" || gotCode == code)
 }
 
-var signalNumbers = map[string]int{"HUP": 1, "INT": 2, "KILL": 9, "TERM": 15}
+var signalNumbers = map[string]int{"HUP": 1, "INT": 2, "QUIT": 3, "KILL": 9, "USR1": 10, "USR2": 12, "ALRM": 14, "TERM": 15}
 
 // ended describes an end.
 func ended(err error) string {
