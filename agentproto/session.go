@@ -16,7 +16,6 @@ type Session struct {
 	control        *stream
 	stdin          input
 	stdout, stderr output // stderr is nil with a terminal
-	pipes          bool   // stdin, stdout and stderr are such
 
 	turn      chan struct{} // capacity 1: held while a message is written
 	following sync.Once
@@ -41,8 +40,7 @@ func (c *Client) Start(ctx context.Context, what Start) (*Session, error) {
 // not wait for the word that it runs. Started must be called before Wait and Close.
 func (c *Client) Begin(ctx context.Context, what Start) (*Session, error) {
 	s := &Session{turn: make(chan struct{}, 1), ended: make(chan struct{})}
-	s.pipes = c.pipes(ctx, s, &what)
-	if !s.pipes {
+	if !c.pipes(ctx, s, &what) {
 		if err := c.streams(ctx, s, &what); err != nil {
 			s.reset()
 			return nil, err
@@ -66,7 +64,7 @@ func (s *Session) Started(ctx context.Context) error {
 		return err
 	}
 	s.PID = answer.pid
-	if s.pipes {
+	if _, ok := s.stdin.(*pipeInput); ok {
 		s.follow() // pipes don't end when the stream to the agent is lost
 	}
 	return nil

@@ -44,12 +44,13 @@ func newPipes() (ours [3]*os.File, theirs [3]int, err error) {
 			closeAll(theirs[:i])
 			break
 		}
-		mine := fd[0]
-		theirs[i] = fd[1]
+		mine, its := fd[0], fd[1]
 		if i == 0 {
-			mine, theirs[i] = fd[1], fd[0]
+			mine, its = its, mine
 		}
-		// So that the program may open /dev/stdout again, whoever it runs as.
+		theirs[i] = its
+		// So that the program may open /dev/stdout again, whoever it runs as. Neither
+		// this nor what follows can fail on a pipe of one's own.
 		_ = unix.Fchmod(mine, 0o666)
 		_, _ = unix.FcntlInt(uintptr(mine), unix.F_SETFL, unix.O_NONBLOCK)
 		ours[i] = os.NewFile(uintptr(mine), name)
