@@ -1,9 +1,9 @@
 // Package sshserver is an SSH server (RFC 4251 to 4254) in the manner of
 // net/http: a Server with a Handler, Serve, Shutdown and Close.
 //
-//	Server            accepts connections                       server.go
+//	Server            accepts connections                       server.go, settings.go
 //	├ admission       who may come in, and who has to wait      admission.go, startups.go, penalties.go
-//	└ connection      handshake, login, channels, keepalive     connection.go, auth.go, keepalive.go
+//	└ connection      handshake, login, channels, keepalive     connection.go, login.go, auth.go, keepalive.go
 //	  └ session       one channel: requests, streams, the end   session.go, streams.go
 //
 // The protocol itself is golang.org/x/crypto/ssh. What that library leaves to
