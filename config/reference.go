@@ -23,6 +23,11 @@ they don't know.
     berth config show --config FILE   the configuration in effect, defaults included
     berth config schema               the JSON schema, for editors
 
+SIGHUP has a running server read the file again, for connections from then on:
+` + "`auth`, and all of `docker` but `connection`" + `. Those that there are go on as they are.
+The log names what has changed besides and waits for a restart. A file with mistakes
+changes nothing.
+
 A duration is a string such as ` + "`90s`, `5m` or `1h30m`" + `, or a number of nanoseconds.
 A relative path is relative to the file's directory; ` + "`~/`" + ` is the home directory.
 

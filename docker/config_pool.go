@@ -16,6 +16,7 @@ const (
 // A pool needs agent: inject, and a server that has been opened with Open. What
 // is known only at the login (the user, the address, the connection's id) can't
 // be on the labels of such a container: the server's log has it, and "berth ps".
+// When the configuration changes, those that wait are removed, and others made.
 type PoolConfig struct {
 	// Min is how many containers wait at least. Default: 0, no pool.
 	Min int `json:"min,omitempty" yaml:"min,omitempty"`

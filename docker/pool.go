@@ -305,6 +305,16 @@ func (l *pool) close() {
 	l.p.removals.Wait()
 }
 
+// inherit counts on from where another pool is.
+func (l *pool) inherit(from *pool) {
+	s := from.snapshot()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stats.Hits += s.Hits
+	l.stats.Misses += s.Misses
+	l.stats.Lost += s.Lost
+}
+
 // snapshot is the pool's state.
 func (l *pool) snapshot() PoolStats {
 	l.mu.Lock()

@@ -161,8 +161,11 @@ type reaper struct {
 }
 
 func (r *reaper) run() {
-	interval := r.b.config.ReapInterval
-	failing, next := false, time.Now().Add(interval)
+	interval := func() time.Duration {
+		config, _ := r.b.current()
+		return config.ReapInterval
+	}
+	failing, next := false, time.Now().Add(interval())
 	for {
 		timer := time.NewTimer(time.Until(next))
 		select {
@@ -181,11 +184,11 @@ func (r *reaper) run() {
 		err := r.reap()
 		switch {
 		case err == nil:
-			next = time.Now().Add(interval)
+			next = time.Now().Add(interval())
 		case r.ctx.Err() != nil:
 			return
 		default:
-			next = time.Now().Add(min(reapRetry, interval))
+			next = time.Now().Add(min(reapRetry, interval()))
 			level := slog.LevelWarn
 			if failing { // not every other second
 				level = slog.LevelDebug
@@ -198,7 +201,8 @@ func (r *reaper) run() {
 }
 
 func (r *reaper) reap() error {
-	ctx, cancel := context.WithTimeout(r.ctx, r.b.config.Timeouts.ContainerStop)
+	config, _ := r.b.current()
+	ctx, cancel := context.WithTimeout(r.ctx, config.Timeouts.ContainerStop)
 	defer cancel()
 	_, err := r.b.reapContainers(ctx)
 	return err

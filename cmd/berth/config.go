@@ -33,7 +33,7 @@ func checkCommand() *cobra.Command {
 		Long: `Check reads a file as "berth serve --config FILE" would, and the files that it
 names. It prints each problem with its line and exits with 1, or says that the
 file is ok. It reaches no engine.`,
-		Example: `  berth config check /etc/berth.yaml && systemctl restart berth`,
+		Example: `  berth config check /etc/berth.yaml && systemctl reload berth`,
 		Args:    oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			problems, warnings := config.Check(args[0])

@@ -104,6 +104,9 @@ docker:
 			m.until("STATUS=1 connections, 1 containers")
 			_ = cmd.Process.Kill()
 			m.until("STATUS=0 connections, 0 containers")
+			s.Signal(syscall.SIGHUP)
+			m.until("RELOADING=1")
+			m.until("READY=1")
 			e.Stop()
 			for range 5 {
 				m.until("WATCHDOG=1")

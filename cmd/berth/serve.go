@@ -54,6 +54,11 @@ SIGTERM and SIGINT drain: no new connections, users at terminals are told, and
 sessions may end by themselves. After ssh.drainTimeout programs are asked to end,
 and soon killed; all containers are removed. A second signal hurries.
 
+SIGHUP reads the file of --config again. For connections from then on it changes
+who may log in and what containers they get (auth, and docker but for its
+connection); the pool is emptied and filled anew. The log names what has changed
+besides and waits for a restart. A file with mistakes changes nothing.
+
 Under systemd (Type=notify) it says when it is ready and when it stops, and with
 WatchdogSec that it is alive.`,
 		Example: `  berth serve
@@ -84,18 +89,15 @@ func (s *server) run(ctx context.Context) error {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
-	cfg, err := loadConfig(s.file)
+	hangups := make(chan os.Signal, 1)
+	if s.file != "" {
+		signal.Notify(hangups, syscall.SIGHUP)
+		defer signal.Stop(hangups)
+	}
+
+	cfg, err := s.load()
 	if err != nil {
 		return err
-	}
-	if s.file == "" {
-		cfg.Docker.Pool = docker.PoolConfig{Min: quickStartPool}.WithDefaults()
-	}
-	if s.listen != "" {
-		if err := config.CheckListen(s.listen); err != nil {
-			return usageError{fmt.Errorf("--listen: %w", err)}
-		}
-		cfg.SSH.Listen = s.listen
 	}
 	manager, err := newSupervisor(os.Getenv)
 	if err != nil {
@@ -116,10 +118,12 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	authenticator, clientKey, err := s.authenticator(cfg, state, log)
+	authorized, clientKey, err := s.authenticator(cfg, state, log)
 	if err != nil {
 		return err
 	}
+	keys := &latest{}
+	keys.use(authorized)
 	// Before the engine, which may take long: a port in use is told at once.
 	listener, err := net.Listen("tcp", cfg.SSH.Listen)
 	if err != nil {
@@ -141,36 +145,11 @@ func (s *server) run(ctx context.Context) error {
 	// Attempts to log in end with ctx at the latest, also while draining.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	a := cfg.SSH.Algorithms
-	penalties, err := cfg.SSH.Penalties.Server()
+	srv, err := sshServer(cfg, auth.NewHandler(ctx, keys, b.Handler, log), log)
 	if err != nil {
 		return err
 	}
-	srv := &sshserver.Server{
-		Handler:           auth.NewHandler(ctx, authenticator, b.Handler, log),
-		HostKeys:          hostKeys,
-		AuthMethods:       authenticator.Methods(),
-		Banner:            cfg.SSH.Banner,
-		ServerVersion:     cfg.SSH.ServerVersion,
-		Algorithms:        sshserver.Algorithms(a),
-		CipherChoice:      cfg.SSH.CipherChoice,
-		MaxAuthTries:      cfg.SSH.MaxAuthTries,
-		HandshakeTimeout:  cfg.SSH.HandshakeTimeout,
-		KeepAliveInterval: cfg.SSH.KeepAlive.Interval,
-		KeepAliveCountMax: cfg.SSH.KeepAlive.CountMax,
-		MaxConnections:    cfg.SSH.MaxConnections,
-		MaxStartups:       cfg.SSH.MaxStartups,
-		PerSource:         cfg.SSH.PerSource.Server(),
-		MaxPerUser:        cfg.SSH.MaxConnectionsPerUser,
-		Penalties:         penalties,
-		MaxChannels:       cfg.SSH.MaxChannels,
-		Forwarding:        cfg.SSH.Forwarding.Server(),
-		MaxForwards:       cfg.SSH.Forwarding.MaxConnections,
-		MaxUnread:         cfg.SSH.MaxUnread,
-		MaxEnvVariables:   cfg.SSH.Environment.MaxVariables,
-		MaxEnvBytes:       cfg.SSH.Environment.MaxBytes,
-		Logger:            log,
-	}
+	srv.HostKeys, srv.AuthMethods = hostKeys, keys.Methods()
 	if err := srv.Validate(); err != nil {
 		return err
 	}
@@ -184,6 +163,8 @@ func (s *server) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	reloading := &reloader{server: s, state: state, backend: b, keys: keys, manager: manager, log: log, started: cfg}
+	defer reloading.end()
 	watched := &watchedListener{Listener: listener}
 	var draining atomic.Bool
 	status := func() string {
@@ -203,14 +184,67 @@ func (s *server) run(ctx context.Context) error {
 		log.Info("accepting connections", "address", listener.Addr().String(), "state", state.dir)
 		_, _ = fmt.Fprintln(s.stdout, ready)
 		manager.say("READY=1")
+		reloading.begin(ctx, hangups)
 		go manager.watch(ctx, status, alive)
 		go new(rest).run(ctx)
 	}, func() {
 		draining.Store(true)
+		reloading.cancel()
 		// All that a stop may take, if everything takes as long as it may.
-		longest := cfg.SSH.DrainTimeout + endGrace + sshserver.DefaultDisconnectTimeout + cfg.Docker.Timeouts.ContainerStop
+		longest := cfg.SSH.DrainTimeout + endGrace + sshserver.DefaultDisconnectTimeout + reloading.inUse.Load().Docker.Timeouts.ContainerStop
 		manager.say("STOPPING=1\nSTATUS=%s\nEXTEND_TIMEOUT_USEC=%d", status(), longest.Microseconds())
 	})
+}
+
+// load reads the file, and adds what the command line says.
+func (s *server) load() (*config.Config, error) {
+	cfg, err := loadConfig(s.file)
+	if err != nil {
+		return nil, err
+	}
+	if s.file == "" {
+		cfg.Docker.Pool = docker.PoolConfig{Min: quickStartPool}.WithDefaults()
+	}
+	if s.listen != "" {
+		if err := config.CheckListen(s.listen); err != nil {
+			return nil, usageError{fmt.Errorf("--listen: %w", err)}
+		}
+		cfg.SSH.Listen = s.listen
+	}
+	return cfg, nil
+}
+
+// sshServer is the server that a configuration asks for, but for its keys and how
+// to log in.
+func sshServer(cfg *config.Config, handler sshserver.Handler, log *slog.Logger) (*sshserver.Server, error) {
+	c := &cfg.SSH
+	penalties, err := c.Penalties.Server()
+	if err != nil {
+		return nil, err
+	}
+	return &sshserver.Server{
+		Handler:           handler,
+		Banner:            c.Banner,
+		ServerVersion:     c.ServerVersion,
+		Algorithms:        sshserver.Algorithms(c.Algorithms),
+		CipherChoice:      c.CipherChoice,
+		MaxAuthTries:      c.MaxAuthTries,
+		HandshakeTimeout:  c.HandshakeTimeout,
+		KeepAliveInterval: c.KeepAlive.Interval,
+		KeepAliveCountMax: c.KeepAlive.CountMax,
+		MaxConnections:    c.MaxConnections,
+		MaxStartups:       c.MaxStartups,
+		PerSource:         c.PerSource.Server(),
+		MaxPerUser:        c.MaxConnectionsPerUser,
+		Penalties:         penalties,
+		MaxChannels:       c.MaxChannels,
+		Forwarding:        c.Forwarding.Server(),
+		MaxForwards:       c.Forwarding.MaxConnections,
+		MaxUnread:         c.MaxUnread,
+		MaxEnvVariables:   c.Environment.MaxVariables,
+		MaxEnvBytes:       c.Environment.MaxBytes,
+		Logger:            log,
+	}, nil
 }
 
 // serve serves until a signal comes, and drains.

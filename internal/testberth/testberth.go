@@ -38,6 +38,7 @@ type Server struct {
 	Destination string
 
 	t     testing.TB
+	file  string // of its configuration
 	cmd   *exec.Cmd
 	log   log
 	ended chan struct{}
@@ -68,7 +69,7 @@ func Start(t testing.TB, config, stateDir string) *Server {
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{t: t, ended: make(chan struct{})}
+	s := &Server{t: t, file: file, ended: make(chan struct{})}
 	s.cmd = exec.Command(path, "serve", "--config", file, "--listen", "127.0.0.1:0", "--state-dir", stateDir)
 	s.cmd.Stderr = &s.log
 	stdout, err := s.cmd.StdoutPipe()
@@ -102,6 +103,15 @@ func Start(t testing.TB, config, stateDir string) *Server {
 		}
 	}
 	return s
+}
+
+// Configure writes the configuration file anew, and has the server read it.
+func (s *Server) Configure(config string) {
+	s.t.Helper()
+	if err := os.WriteFile(s.file, []byte(config), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	s.Signal(syscall.SIGHUP)
 }
 
 // SSH is a command of ssh to this server.
