@@ -34,6 +34,8 @@ type Backend struct {
 	mu     sync.Mutex
 	config Config
 	pool   *pool // nil without one
+
+	retired sync.WaitGroup // the ends of the pools before this one
 }
 
 // Open reaches the engine, once, and checks the configuration but for the
@@ -161,7 +163,7 @@ func (b *Backend) newPool(config Config) *pool {
 
 // Reconfigure gives connections that come from now on containers as config says;
 // those that there are go on as they are. The containers that wait in the pool are
-// removed, and others made. Where config names no image, Berth's own is used, as
+// removed, in the background, and others made. Where config names no image, Berth's own is used, as
 // with UseGuestImage; its Connection must be the one of Open. After an error all
 // is as it was. ctx bounds reaching the engine. One call at a time, and none at
 // the same time as Close.
@@ -188,7 +190,7 @@ func (b *Backend) Reconfigure(ctx context.Context, config Config) error {
 	}
 	b.change(config, pool)
 	if old != nil {
-		old.close()
+		b.retired.Go(old.close)
 	}
 	return nil
 }
@@ -222,6 +224,7 @@ func (b *Backend) Close() {
 	if _, pool := b.current(); pool != nil {
 		pool.close()
 	}
+	b.retired.Wait()
 	b.sockets.close()
 	b.engine.Close()
 }
