@@ -109,6 +109,11 @@ func TestOneWriteForAStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer mux.Close()
+	got := make([]byte, 100)
+	// It begins with a ping.
+	if n, err := there.Read(got); err != nil || n != 12 || got[1] != 2 {
+		t.Fatalf("the first write is %q, %v", got[:n], err)
+	}
 	s, err := mux.OpenStream(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +122,6 @@ func TestOneWriteForAStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	const message = "\x00\x00\x00\x01\x01"
-	got := make([]byte, 100)
 	n, err := there.Read(got) // gets no more than one Write
 	if got = got[:n]; err != nil || n != 12+12+len(message) || !opens(got[:12]) || !bytes.HasSuffix(got, []byte(message)) {
 		t.Errorf("written at once is %q, %v", got, err)
