@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -177,8 +178,12 @@ func (c *connection) relay(log *slog.Logger, l Listener, describe func(from Addr
 // open opens a channel to the client, and waits for its answer no longer than until
 // the connection ends. The library may wait for ever: it does not close a channel that
 // is opened just as the connection breaks off, and the first write that fails does not
-// tell (golang.org/x/crypto v0.58).
+// tell (golang.org/x/crypto v0.58). A goroutine that does so is there for good: none
+// begins to once the connection is known to have failed.
 func (c *connection) open(kind string, payload []byte) (ssh.Channel, <-chan *ssh.Request, error) {
+	if c.net.failed.Load() {
+		return nil, nil, net.ErrClosed
+	}
 	type answer struct {
 		channel  ssh.Channel
 		requests <-chan *ssh.Request

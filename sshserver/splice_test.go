@@ -96,12 +96,17 @@ func TestUnansweredOpen(t *testing.T) {
 	conn := silent{asked: make(chan struct{}), ended: make(chan struct{})}
 	defer close(conn.ended)
 	ctx, cancel := context.WithCancel(t.Context())
-	c := &connection{ctx: ctx, conn: &ssh.ServerConn{Conn: conn}}
+	c := &connection{ctx: ctx, conn: &ssh.ServerConn{Conn: conn}, net: &transport{}}
 	go func() {
 		<-conn.asked
 		cancel()
 	}()
 	if _, _, err := c.open("forwarded-tcpip", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("opened with %v", err)
+	}
+	// The library is not asked, which conn would panic over a second time.
+	c.net.failed.Store(true)
+	if _, _, err := c.open("forwarded-tcpip", nil); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("opened with %v after the end", err)
 	}
 }
