@@ -128,7 +128,12 @@ func (e *Engine) Kill() { e.t.Helper(); e.signal("KILL"); e.ended() }
 
 // Freeze stops the daemon in its tracks, until Thaw: it accepts connections, and
 // answers nothing.
-func (e *Engine) Freeze() { e.t.Helper(); e.signal("STOP") }
+func (e *Engine) Freeze() {
+	e.t.Helper()
+	e.signal("STOP")
+	// Its threads stop one after another, and those that still run may answer.
+	e.run("while grep -h '^State:' /proc/$0/task/*/status | grep -qv T; do sleep 0.02; done", e.pid)
+}
 
 // Thaw lets it go on.
 func (e *Engine) Thaw() { e.t.Helper(); e.signal("CONT") }
