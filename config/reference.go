@@ -24,7 +24,7 @@ they don't know.
     berth config schema               the JSON schema, for editors
 
 SIGHUP has a running server read the file again, for connections from then on:
-` + "`auth`, and all of `docker` but `connection`" + `. Those that there are go on as they are.
+` + "`auth`, and all of `docker` but `connection`" + `. Connections that there are stay, also those of keys that are listed no more.
 The log names what has changed besides and waits for a restart. A file with mistakes
 changes nothing.
 

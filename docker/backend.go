@@ -73,13 +73,13 @@ func warnOfNoAgent(config Config, log *slog.Logger) {
 }
 
 // UseGuestImage makes containers from Berth's own image, which is loaded into
-// the engine if it isn't there. To be called before Handler.
+// the engine if it isn't there. To be called before Warm and Handler.
 func (b *Backend) UseGuestImage(ctx context.Context) (name string, err error) {
-	config, _ := b.current()
+	config, pool := b.current()
 	if config, err = b.withGuestImage(ctx, config); err != nil {
 		return "", err
 	}
-	b.change(config, nil)
+	b.change(config, pool)
 	return config.Execution.Launch.ContainerConfig.Image, nil
 }
 
@@ -162,8 +162,8 @@ func (b *Backend) newPool(config Config) *pool {
 }
 
 // Reconfigure gives connections that come from now on containers as config says;
-// those that there are go on as they are. The containers that wait in the pool are
-// removed, in the background, and others made. Where config names no image, Berth's own is used, as
+// the connections that there are keep theirs. The containers that wait in the pool
+// are removed, in the background, and others made. Where config names no image, Berth's own is used, as
 // with UseGuestImage; its Connection must be the one of Open. After an error all
 // is as it was. ctx bounds reaching the engine. One call at a time, and none at
 // the same time as Close.
@@ -171,7 +171,7 @@ func (b *Backend) Reconfigure(ctx context.Context, config Config) error {
 	config = config.WithDefaults()
 	before, old := b.current()
 	if config.Connection != before.Connection {
-		return errors.New("docker.connection can't be changed while the server runs")
+		return errors.New("docker.connection can't be changed while the server runs: restart it")
 	}
 	if c := config.Execution.Launch.ContainerConfig; c == nil || c.Image == "" {
 		var err error

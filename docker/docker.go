@@ -56,7 +56,8 @@ func complete(config Config) (Config, error) {
 	return config, nil
 }
 
-// newProvider makes the provider of one connection, which belongs to no server.
+// newProvider makes the provider of one connection. It belongs to no server: see
+// Backend.own.
 func newProvider(config Config, logger *slog.Logger, requests, failures Counter) (*provider, error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
